@@ -1,0 +1,59 @@
+"""The rules once more, slow and obvious: every second is looked at, every sum is made anew.
+
+Written from the wording of the rules and sharing nothing with the calculator but its values.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from repzone.model import Listing
+from repzone.policy.calculator import Offence
+from repzone.policy.rules import Rulebook
+from repzone.reasons import Category
+
+
+@dataclass(frozen=True)
+class Ban:
+    began: int
+    expires: int
+    offence: int
+    state: str
+    reasons: dict[str, int]
+
+
+def bans(offences: Sequence[Offence], earlier: Sequence[Listing], category: Category, rulebook: Rulebook) -> list[Ban]:
+    made: list[Ban] = []
+    for t in sorted({offence.at for offence in offences}):
+        listings: list[tuple[int, int, str]] = [(old.began, old.expires, old.state) for old in earlier]
+        listings += [(ban.began, ban.expires, ban.state) for ban in made]
+        if any(t < expires for _, expires, _ in listings):
+            continue  # inside a listing, or before one: it counts for nothing
+        version = rulebook.at(t)
+        policy = version.policy
+        rules = policy.rules(category)
+        last_end = max((expires for _, expires, _ in listings), default=0)
+        weights = [(offence, rulebook.at(offence.at).policy.weight(offence.reason)) for offence in offences]
+        counting = [
+            (offence, weight)
+            for offence, weight in weights
+            if weight > 0 and t - rules.window < offence.at <= t and offence.at >= last_end
+        ]
+        holds_weight = any(offence.at == t for offence, _ in counting)
+        if not holds_weight or sum(offence.count * weight for offence, weight in counting) < rules.threshold:
+            continue
+        remembered = [
+            began
+            for began, _, state in listings
+            if t - policy.offence_memory <= began < t and state not in ("reversed", "dropped", "shadow")
+        ]
+        number = 1 + len(remembered)
+        length = rules.durations[min(number, len(rules.durations)) - 1]
+        length = max(policy.min_duration, min(policy.max_duration, length))
+        state = "shadow" if rules.shadow else "active"
+        evidence = [offence for offence, _ in counting]
+        evidence += [o for o, weight in weights if weight > 0 and t < o.at < t + length]
+        reasons: dict[str, int] = {}
+        for offence in evidence:
+            reasons[offence.reason] = reasons.get(offence.reason, 0) + offence.count
+        made.append(Ban(t, t + length, number, state, reasons))
+    return made

@@ -1,0 +1,226 @@
+"""The calculator: a table of cases, and the laws that hold for every history."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from repzone.model import Client, Listing, State
+from repzone.policy.calculator import Decision, Offence, calculate
+from repzone.policy.rules import Rulebook, Version, parse
+from repzone.reasons import CATALOGUE, COUNTED, Category
+from tests.policy.reference import Ban, bans
+
+HOUR, DAY = 3600, 86400
+T0 = 1_750_000_000
+CLIENT = Client.from_text("192.0.2.1")
+SHIPPED = Rulebook([Version(1, 0, parse("", "shipped"))])
+
+
+def listed(
+    offences: Sequence[Offence],
+    earlier: Sequence[Listing] = (),
+    category: Category = "errors",
+    rulebook: Rulebook = SHIPPED,
+) -> list[tuple[int, int, int]]:
+    """Give (begin, hours, offence number) of each listing, the begin relative to T0."""
+    decisions = calculate(offences, earlier, category, rulebook)
+    return [(found.began - T0, (found.expires - found.began) // HOUR, found.offence) for found in decisions]
+
+
+def burst(start: int, number: int = 10, reason: str = "unknown_recipient", step: int = 1) -> list[Offence]:
+    return [Offence(T0 + start + step * n, reason) for n in range(number)]
+
+
+def past(began: int, hours: int, state: State = "expired") -> Listing:
+    return Listing(CLIENT, "errors", 1, T0 + began, T0 + began + hours * HOUR, state)
+
+
+def test_nine_points_list_nobody_and_the_tenth_lists_at_its_own_second() -> None:
+    assert listed(burst(0, 9)) == []
+    assert listed(burst(0, 10)) == [(9, 2, 1)]
+
+
+def test_points_are_weight_times_count() -> None:
+    assert listed([Offence(T0, "pregreet"), Offence(T0 + 1, "pregreet")]) == [(1, 2, 1)]
+    assert listed([Offence(T0, "relay_denied", 5)]) == [(0, 2, 1)]
+
+
+def test_a_reason_of_weight_zero_never_lists() -> None:
+    assert listed([Offence(T0 + n, "greylisted", 10_000) for n in range(100)]) == []
+
+
+def test_the_window_is_open_at_its_start_and_closed_at_its_end() -> None:
+    at_the_edge = [Offence(T0, "unknown_recipient", 9), Offence(T0 + HOUR, "unknown_recipient")]
+    just_inside = [Offence(T0 + 1, "unknown_recipient", 9), Offence(T0 + HOUR, "unknown_recipient")]
+    assert listed(at_the_edge) == []
+    assert listed(just_inside) == [(HOUR, 2, 1)]
+
+
+def test_a_listing_never_begins_at_a_second_without_weight() -> None:
+    stricter = parse("[categories.errors]\nthreshold = 5", "later")
+    rulebook = Rulebook([Version(1, 0, parse("", "first")), Version(2, T0 + 10, stricter)])
+    offences = [Offence(T0, "unknown_recipient", 6), Offence(T0 + 10, "greylisted")]
+    assert listed(offences, rulebook=rulebook) == []
+    assert listed([*offences, Offence(T0 + 11, "unknown_recipient")], rulebook=rulebook) == [(11, 2, 1)]
+
+
+def test_offences_inside_a_listing_count_for_nothing_and_are_its_evidence() -> None:
+    decisions = calculate([*burst(0), *burst(60, 50)], (), "errors", SHIPPED)
+    assert len(decisions) == 1
+    assert decisions[0].evidence["unknown_recipient"].count == 60
+
+
+def test_a_listing_ends_exclusively_so_that_its_last_second_counts_for_the_next() -> None:
+    first = burst(0)
+    end = 9 + 2 * HOUR
+    assert listed([*first, Offence(T0 + end - 1, "unknown_recipient", 10)]) == [(9, 2, 1)]
+    assert listed([*first, Offence(T0 + end, "unknown_recipient", 10)]) == [(9, 2, 1), (end, 4, 2)]
+
+
+def test_each_ladder_is_the_pages_and_its_last_rung_repeats() -> None:
+    ladders: dict[Category, tuple[str, int, list[int]]] = {
+        "errors": ("unknown_recipient", 10, [2, 4, 8, 16, 24, 24, 24]),
+        "spam": ("spam_rejected", 3, [3, 6, 12, 24, 24, 24, 24]),
+        "virus": ("virus_found", 1, [24] * 7),
+        "auth": ("auth_failed", 10, [2, 4, 8, 16, 24, 24, 24]),
+    }
+    for category, (reason, count, hours) in ladders.items():
+        offences = [Offence(T0 + 2 * DAY * n, reason, count) for n in range(7)]
+        assert [length for _, length, _ in listed(offences, category=category)] == hours
+
+
+def test_the_memory_of_an_offence_reaches_back_to_its_begin_inclusively() -> None:
+    memory = 90 * DAY
+    assert listed([Offence(T0, "unknown_recipient", 10)], [past(-memory, 2)]) == [(0, 4, 2)]
+    assert listed([Offence(T0, "unknown_recipient", 10)], [past(-memory - 1, 2)]) == [(0, 2, 1)]
+
+
+def test_only_listings_that_stand_make_the_next_one_longer() -> None:
+    for state, hours in {"expired": 4, "released": 4, "reversed": 2, "dropped": 2, "shadow": 2, "held": 4}.items():
+        earlier = past(-DAY, 2, state)  # type: ignore[arg-type]
+        assert listed(burst(0), [earlier]) == [(9, hours, hours // 2)], state
+
+
+def test_old_offences_never_list_again_after_a_release() -> None:
+    released = past(0, 1, "released")
+    assert listed(burst(HOUR - 20, 15), [released]) == []
+    assert listed(burst(HOUR, 10), [released]) == [(HOUR + 9, 4, 2)]
+
+
+def test_an_offence_is_judged_by_the_policy_of_its_own_time() -> None:
+    later = parse('[categories.errors]\nthreshold = 2\ndurations = ["1h"]', "later")
+    rulebook = Rulebook([Version(1, 0, parse("", "first")), Version(2, T0 + 100, later)])
+    assert listed([*burst(0, 5), *burst(100, 1)], rulebook=rulebook) == [(100, 1, 1)]
+    assert listed(burst(90, 10), rulebook=rulebook) == [(99, 2, 1)]
+
+
+def test_a_policy_with_a_longer_window_looks_back_at_what_the_shorter_one_had_left() -> None:
+    later = parse('[categories.errors]\nwindow = "6h"', "later")
+    rulebook = Rulebook([Version(1, 0, parse("", "first")), Version(2, T0 + 3 * HOUR, later)])
+    offences = [*burst(0, 5), *burst(2 * HOUR, 4), Offence(T0 + 3 * HOUR, "unknown_recipient")]
+    assert listed(offences, rulebook=rulebook) == [(3 * HOUR, 2, 1)]
+
+
+def test_a_shadow_category_decides_and_does_not_climb() -> None:
+    rulebook = Rulebook([Version(1, 0, parse("[categories.errors]\nshadow = true", "shadow"))])
+    decisions = calculate([*burst(0), *burst(DAY)], (), "errors", rulebook)
+    assert [(found.state, found.offence) for found in decisions] == [("shadow", 1), ("shadow", 1)]
+
+
+def test_the_shortest_and_the_longest_duration_clamp_the_ladder() -> None:
+    clamped = Rulebook([Version(1, 0, parse('min_duration = "3h"\nmax_duration = "5h"', "clamped"))])
+    offences = [Offence(T0 + DAY * n, "unknown_recipient", 10) for n in range(3)]
+    assert [hours for _, hours, _ in listed(offences, rulebook=clamped)] == [3, 4, 5]
+
+
+REASONS: dict[Category, list[str]] = {
+    category: [reason for reason, of in CATALOGUE.items() if of == category] for category in COUNTED
+}
+POLICIES = (
+    "",
+    'min_duration = "30m"\n[categories.errors]\nthreshold = 4\nwindow = "20m"\ndurations = ["10m", "40m"]',
+    'offence_memory = "2h"\n[categories.errors]\nwindow = "3h"\nthreshold = 6\n[weights]\ngreylisted = 3',
+    "[categories.errors]\nshadow = true\nthreshold = 3",
+)
+SPAN = 12 * HOUR
+
+
+@st.composite
+def rulebooks(draw: st.DrawFn) -> Rulebook:
+    """Draw one to three policies with the instants from which they are in force."""
+    texts = draw(st.lists(st.sampled_from(POLICIES), min_size=1, max_size=3))
+    starts = sorted(draw(st.lists(st.integers(0, SPAN), min_size=len(texts), max_size=len(texts))))
+    return Rulebook(
+        [
+            Version(n, T0 + start, parse(text, "drawn"))
+            for n, (start, text) in enumerate(zip(starts, texts, strict=True))
+        ]
+    )
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Offence]:
+    """Draw offences of the errors category in order of time, many within few seconds."""
+    seconds = draw(st.lists(st.integers(0, SPAN) | st.integers(0, 600), max_size=40))
+    reasons = st.sampled_from(["unknown_recipient", "pregreet", "relay_denied", "greylisted", "timeout"])
+    return [Offence(T0 + at, draw(reasons), draw(st.integers(1, 6))) for at in sorted(seconds)]
+
+
+@st.composite
+def pasts(draw: st.DrawFn) -> list[Listing]:
+    """Draw earlier listings, none of which overlaps another."""
+    states: list[State] = ["expired", "active", "released", "reversed", "dropped", "shadow", "held"]
+    made, free = [], T0 - 3 * HOUR
+    for _ in range(draw(st.integers(0, 3))):
+        began = free + draw(st.integers(0, 2 * HOUR))
+        free = began + draw(st.integers(0, 2 * HOUR))
+        made.append(Listing(CLIENT, "errors", 1, began, free, draw(st.sampled_from(states))))
+    return made
+
+
+def as_bans(decisions: Sequence[Decision]) -> list[Ban]:
+    return [
+        Ban(d.began, d.expires, d.offence, d.state, {reason: seen.count for reason, seen in d.evidence.items()})
+        for d in decisions
+    ]
+
+
+@given(histories(), pasts(), rulebooks())
+@settings(max_examples=300, deadline=None)
+def test_the_calculator_decides_what_the_slow_reference_decides(
+    offences: list[Offence], earlier: list[Listing], rulebook: Rulebook
+) -> None:
+    assert as_bans(calculate(offences, earlier, "errors", rulebook)) == bans(offences, earlier, "errors", rulebook)
+
+
+@given(histories(), rulebooks(), st.data())
+@settings(max_examples=300, deadline=None)
+def test_a_history_gives_the_same_listings_however_it_is_chopped(
+    offences: list[Offence], rulebook: Rulebook, data: st.DataObject
+) -> None:
+    whole = calculate(offences, (), "errors", rulebook)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(offences)), max_size=5)))
+    longest = rulebook.longest_window("errors")
+    made: list[Listing] = []
+    for start, end in zip([0, *cuts], [*cuts, len(offences)], strict=True):
+        if start == end:
+            continue
+        since = offences[start].at - longest
+        seen = [offence for offence in offences[:end] if offence.at > since]
+        made += [
+            Listing(CLIENT, "errors", found.offence, found.began, found.expires, found.state)
+            for found in calculate(seen, made, "errors", rulebook)
+        ]
+    assert [(m.began, m.expires, m.offence, m.state) for m in made] == [
+        (d.began, d.expires, d.offence, d.state) for d in whole
+    ]
+
+
+@given(histories(), rulebooks())
+@settings(max_examples=100, deadline=None)
+def test_listings_of_a_category_never_overlap(offences: list[Offence], rulebook: Rulebook) -> None:
+    decisions = calculate(offences, (), "errors", rulebook)
+    for before, after in pairwise(decisions):
+        assert before.expires <= after.began
