@@ -1,0 +1,137 @@
+"""A database URL in, an engine out; the schema's version, and bringing it up to date.
+
+Everything that talks to PostgreSQL gets its connections here, so that "it does not answer" is one kind of error.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from psycopg import sql
+
+from repzone.errors import RepzoneError, UnavailableError
+
+Engine = sa.Engine
+Connection = sa.Connection
+OLDEST = 15  # NULLS NOT DISTINCT, and what Debian 12 has
+
+
+def connect(url: str) -> sa.Engine:
+    """Make an engine for a `postgresql://` URL; no connection is made yet."""
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        raise UnavailableError(f"database_url: {url!r} is no URL; write postgresql://user@host/name") from None
+    if parsed.get_backend_name() != "postgresql":
+        raise UnavailableError(f"database_url: {parsed.drivername!r} is not postgresql")
+    return sa.create_engine(
+        parsed.set(drivername="postgresql+psycopg"),
+        native_inet_types=False,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": 10, "application_name": "repzone", "options": "-c timezone=UTC"},
+    )
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Turn "the server does not answer" into UnavailableError, naming what it said in one line."""
+    try:
+        yield
+    except (sa.exc.OperationalError, psycopg.OperationalError) as error:
+        said = str(getattr(error, "orig", error)).strip().splitlines()
+        raise UnavailableError(f"the database does not answer: {said[-1] if said else error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """Where a database stands: server version, revision of its tables (None: no tables), revision wanted."""
+
+    server: str
+    revision: str | None
+    wanted: str
+
+    @property
+    def current(self) -> bool:
+        """Tell whether the tables are what this repzone needs."""
+        return self.revision == self.wanted
+
+
+def schema(engine: sa.Engine, scripts: Path) -> Schema:
+    """Look at the server's version and the tables' revision; `scripts` is the folder of the migrations."""
+    with answering(), engine.connect() as connection:
+        number = connection.exec_driver_sql("SELECT current_setting('server_version_num')::int").scalar_one()
+        version = connection.exec_driver_sql("SELECT current_setting('server_version')").scalar_one()
+        if number < OLDEST * 10000:
+            raise UnavailableError(f"the database is PostgreSQL {version}; repzone needs {OLDEST} or newer")
+        revision = MigrationContext.configure(connection).get_current_revision()
+    return Schema(str(version).split()[0], revision, _wanted(scripts))
+
+
+def require_current(engine: sa.Engine, scripts: Path) -> None:
+    """Raise RepzoneError with the way out unless the tables are what this repzone needs."""
+    found = schema(engine, scripts)
+    if found.current:
+        return
+    have = f"at revision {found.revision}" if found.revision else "not made yet"
+    raise RepzoneError(f"the tables are {have}, revision {found.wanted} is needed: run `repzone db upgrade`")
+
+
+def upgrade(engine: sa.Engine, scripts: Path) -> Schema:
+    """Bring the tables to the newest revision; several at once wait for each other. Give where it stands then."""
+    _migrate(engine, scripts, command.upgrade, "head")
+    return schema(engine, scripts)
+
+
+def downgrade(engine: sa.Engine, scripts: Path, revision: str) -> None:
+    """Take the tables back to a revision, or with `base` away."""
+    _migrate(engine, scripts, command.downgrade, revision)
+
+
+def _migrate(engine: sa.Engine, scripts: Path, run: Callable[[Config, str], None], revision: str) -> None:
+    config = _config(scripts)
+    with answering(), engine.begin() as connection:
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('repzone.migrations'))")
+        config.attributes["connection"] = connection
+        run(config, revision)
+
+
+def _wanted(scripts: Path) -> str:
+    return ScriptDirectory.from_config(_config(scripts)).get_current_head() or ""
+
+
+def _config(scripts: Path) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(scripts).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def copy_rows(
+    connection: sa.Connection, table: str, columns: Sequence[str], rows: Iterable[tuple[object, ...]]
+) -> None:
+    """COPY rows into a table, on the connection's own transaction."""
+    raw = connection.connection.driver_connection
+    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
+        sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
+    )
+    with raw.cursor() as cursor, cursor.copy(statement) as copy:  # type: ignore[union-attr]
+        for row in rows:
+            copy.write_row(row)
+
+
+def instant(at: int) -> datetime:
+    """Give the `timestamptz` of an instant in seconds."""
+    return datetime.fromtimestamp(at, UTC)
+
+
+def seconds(column: sa.ColumnElement[datetime] | sa.Column[datetime]) -> sa.ColumnElement[int]:
+    """Give the instant in whole seconds that a `timestamptz` column holds."""
+    return sa.cast(sa.extract("epoch", column), sa.BigInteger)

@@ -1,0 +1,31 @@
+"""Policy text in, the rulebook of all policies so far out; a new text is in force from now on."""
+
+import sqlalchemy as sa
+
+from repzone.policy.rules import Rulebook, Version, parse
+from repzone.store.engine import instant, seconds
+from repzone.store.tables import policy_version
+
+
+def load_policy(connection: sa.Connection, text: str, source: str, now: int) -> Rulebook:
+    """Store the policy when it differs from the one in force, and give the rulebook.
+
+    ConfigError names `source` when the text does not fit; nothing is stored then.
+    """
+    parse(text, source)
+    connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('repzone.policy_version'))")
+    last = connection.scalar(sa.select(policy_version.c.text).order_by(policy_version.c.id.desc()).limit(1))
+    if last != text:
+        connection.execute(policy_version.insert().values(text=text, effective_from=instant(now)))
+    return load_rulebook(connection)
+
+
+def load_rulebook(connection: sa.Connection) -> Rulebook:
+    """Give the rulebook of the policies that are stored."""
+    query = sa.select(policy_version.c.id, seconds(policy_version.c.effective_from), policy_version.c.text)
+    return Rulebook(
+        [
+            Version(number, effective_from, parse(text, f"policy version {number} of the database"))
+            for number, effective_from, text in connection.execute(query)
+        ]
+    )

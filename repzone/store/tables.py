@@ -1,0 +1,176 @@
+"""The tables, as the migrations leave them (a test compares the two).
+
+Instants are `timestamptz`, clients `inet`: an address, or a prefix as key of what is listed.
+"""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import BYTEA, ENUM, INET, JSONB, TIMESTAMP
+
+from repzone.model import STATES
+from repzone.reasons import CATALOGUE, CATEGORIES
+
+metadata = sa.MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+    }
+)
+
+Category = ENUM(*CATEGORIES, name="category", metadata=metadata)
+Reason = ENUM(*CATALOGUE, name="reason", metadata=metadata)
+State = ENUM(*STATES, name="listing_state", metadata=metadata)
+Instant = TIMESTAMP(timezone=True)
+
+policy_version = sa.Table(
+    "policy_version",
+    metadata,
+    sa.Column("id", sa.Integer, sa.Identity(always=True), primary_key=True),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("effective_from", Instant, nullable=False),
+)
+
+# A log by its name; what its join remembers goes on over rotation. Its files carry the positions.
+source = sa.Table(
+    "source",
+    metadata,
+    sa.Column("id", sa.Integer, sa.Identity(always=True), primary_key=True),
+    sa.Column("host", sa.Text, nullable=False),
+    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("state", JSONB, nullable=True),
+    sa.Column("seen", Instant, nullable=True),
+    sa.UniqueConstraint("host", "path"),
+)
+
+# One file that a source had: known again by a digest of its first octets, whatever its name is now.
+source_file = sa.Table(
+    "source_file",
+    metadata,
+    sa.Column("id", sa.Integer, sa.Identity(always=True), primary_key=True),
+    sa.Column("source_id", sa.Integer, sa.ForeignKey("source.id"), nullable=False, index=True),
+    sa.Column("fingerprint", BYTEA, nullable=False),
+    sa.Column("fingerprint_length", sa.Integer, nullable=False),
+    sa.Column("position", sa.BigInteger, nullable=False),
+    sa.Column("lines", sa.BigInteger, nullable=False),
+    sa.Column("device", sa.BigInteger, nullable=True),
+    sa.Column("inode", sa.BigInteger, nullable=True),
+    sa.Column("began", Instant, nullable=False),
+)
+
+# No foreign key to source: it would cost a look-up for every event, and sources are never deleted.
+event = sa.Table(
+    "event",
+    metadata,
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("count", sa.Integer, nullable=False),
+    sa.Column("source_id", sa.Integer, nullable=False),
+    sa.Column("category", Category, nullable=False),
+    sa.Column("reason", Reason, nullable=False),
+    sa.Column("late", sa.Boolean, nullable=False),
+    sa.Column("client", INET, nullable=False),
+    sa.Column("key", INET, nullable=False),
+    sa.Column("component", sa.Text, nullable=False),
+    sa.Column("detail", sa.Text, nullable=True),
+    sa.CheckConstraint("count BETWEEN 1 AND 10000", name="count"),
+    sa.Index("event_key_category_at_idx", "key", "category", "at"),
+    postgresql_partition_by="RANGE (at)",
+)
+
+# The senders' own ids (JSON Lines): the same source and id is stored once.
+event_id = sa.Table(
+    "event_id",
+    metadata,
+    sa.Column("source_id", sa.Integer, sa.ForeignKey("source.id"), primary_key=True),
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("at", Instant, nullable=False),
+)
+
+# Clients that need a new decision: what is new begins at `since`, and is to be decided from `due` on.
+pending = sa.Table(
+    "pending",
+    metadata,
+    sa.Column("key", INET, primary_key=True),
+    sa.Column("category", Category, primary_key=True),
+    sa.Column("since", Instant, nullable=False),
+    sa.Column("due", Instant, nullable=False),
+)
+
+listing = sa.Table(
+    "listing",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("key", INET, nullable=False),
+    sa.Column("category", Category, nullable=False),
+    sa.Column("offence", sa.Integer, nullable=False),
+    sa.Column("began", Instant, nullable=False),
+    sa.Column("expires", Instant, nullable=False),
+    sa.Column("state", State, nullable=False),
+    sa.Column("policy_version_id", sa.Integer, sa.ForeignKey("policy_version.id"), nullable=True),
+    sa.Column("points", sa.Integer, nullable=True),
+    sa.Column("comment", sa.Text, nullable=False, server_default=""),
+    sa.Column("created", Instant, nullable=False),
+    sa.CheckConstraint("expires >= began", name="order"),
+    sa.UniqueConstraint("key", "category", "began"),
+    sa.Index("listing_active_expires_idx", "expires", postgresql_where=sa.text("state = 'active'")),
+)
+
+listing_evidence = sa.Table(
+    "listing_evidence",
+    metadata,
+    sa.Column("listing_id", sa.BigInteger, sa.ForeignKey("listing.id"), primary_key=True),
+    sa.Column("reason", Reason, primary_key=True),
+    sa.Column("count", sa.BigInteger, nullable=False),
+    sa.Column("first", Instant, nullable=False),
+    sa.Column("last", Instant, nullable=False),
+)
+
+exemption = sa.Table(
+    "exemption",
+    metadata,
+    sa.Column("id", sa.Integer, sa.Identity(always=True), primary_key=True),
+    sa.Column("network", INET, nullable=False, index=True),
+    sa.Column("added", Instant, nullable=False),
+    sa.Column("ended", Instant, nullable=True),
+    sa.Column("comment", sa.Text, nullable=False, server_default=""),
+    sa.Column("author", sa.Text, nullable=False, server_default=""),
+)
+
+# One row. Whoever gives out serials holds its lock until commit: serials come in commit order, without gaps.
+change_serial = sa.Table(
+    "change_serial",
+    metadata,
+    sa.Column("single", sa.Boolean, primary_key=True, server_default=sa.true()),
+    sa.Column("serial", sa.BigInteger, nullable=False),
+    sa.CheckConstraint("single", name="single"),
+)
+
+# What became of a listing or an exemption, each row standing for itself.
+listing_change = sa.Table(
+    "listing_change",
+    metadata,
+    sa.Column("serial", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("listing_id", sa.BigInteger, sa.ForeignKey("listing.id"), nullable=True),
+    sa.Column("exemption_id", sa.Integer, sa.ForeignKey("exemption.id"), nullable=True),
+    sa.Column("key", INET, nullable=False),
+    sa.Column("category", Category, nullable=True),
+    sa.Column("offence", sa.Integer, nullable=True),
+    sa.Column("began", Instant, nullable=False),
+    sa.Column("expires", Instant, nullable=True),
+    sa.Column("state", State, nullable=True),
+    sa.CheckConstraint("(listing_id IS NULL) <> (exemption_id IS NULL)", name="subject"),
+)
+
+# Refusals that our own zones caused, an hour at a time; without a listing when none was found for them.
+hit = sa.Table(
+    "hit",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("key", INET, nullable=False),
+    sa.Column("hour", Instant, nullable=False),
+    sa.Column("listing_id", sa.BigInteger, sa.ForeignKey("listing.id"), nullable=True),
+    sa.Column("count", sa.BigInteger, nullable=False),
+    sa.UniqueConstraint("key", "hour", "listing_id", postgresql_nulls_not_distinct=True),
+)
