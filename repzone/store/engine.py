@@ -47,7 +47,7 @@ def answering() -> Iterator[None]:
         yield
     except (sa.exc.OperationalError, psycopg.OperationalError) as error:
         said = str(getattr(error, "orig", error)).strip().splitlines()
-        raise UnavailableError(f"the database does not answer: {said[-1] if said else error}") from error
+        raise UnavailableError(f"the database does not answer: {said[0] if said else error}") from error
 
 
 @dataclass(frozen=True, slots=True)

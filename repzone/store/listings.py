@@ -34,7 +34,7 @@ class Case:
 
 
 def take_pending(
-    connection: sa.Connection, rulebook: Rulebook, exemptions: Exemptions, now: int, most: int = 1000
+    connection: sa.Connection, rulebook: Rulebook, exemptions: Exemptions, now: int, most: int
 ) -> list[Case]:
     """Take up to `most` clients that are due and not another calculator's, with the offences that can matter.
 

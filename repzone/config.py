@@ -1,0 +1,240 @@
+"""`repzone.toml` and the environment in, one frozen `Settings` out.
+
+The file is `--config`, else `repzone.toml` in `/etc/repzone`, else here; a variable `REPZONE_KEY` beats its key.
+Paths in the file are relative to it, paths in the environment to the working folder.
+"""
+
+import os
+import socket
+import tomllib
+from datetime import UTC, tzinfo
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from repzone import shipped
+from repzone.errors import ConfigError
+from repzone.model import Client
+from repzone.policy import rules
+from repzone.toml import Duration, config_error
+from repzone.zone.definition import Zone
+from repzone.zone.definition import parse as parse_zone
+
+NAME = "repzone.toml"
+SYSTEM = Path("/etc/repzone") / NAME
+ENVIRONMENT = "REPZONE_"
+EMBEDDED = "embedded"
+
+TEMPLATE = """\
+# repzone's configuration. Paths are relative to this file. A variable REPZONE_KEY in the environment beats a key.
+
+# "embedded" is a private PostgreSQL under state_dir; any postgresql:// URL of version 15 to 18 serves as well.
+database_url = "embedded"
+state_dir = "state"
+
+# What `repzone ingest` reads when it is not told otherwise.
+logs = ["/var/log/mail.log"]
+# timezone = "Europe/Paris"    # of log lines whose stamp names none; the machine's own unless said
+
+# Your own networks: never listed, and they may ask the zones. Loopback and private space never are listed anyway.
+own_networks = []              # for example ["192.0.2.0/24", "2001:db8:1::/48"]
+
+policy_file = "policy.toml"
+zones_dir = "zones"
+
+dns_listen = ["127.0.0.1:5300"]
+max_stale = "24h"              # data older than this is answered with SERVFAIL
+"""
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """Read `127.0.0.1:5300` or `[::1]:5300` as address and port; ValueError otherwise."""
+    host, _, port = text.rpartition(":")
+    address = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    try:
+        if ip_address(address).version == 6 and address == host:
+            raise ValueError
+        number = int(port)
+        if not 0 <= number <= 65535:
+            raise ValueError
+    except ValueError:
+        raise ValueError(f"{text!r} is no address and port; write for example 127.0.0.1:5300 or [::1]:5300") from None
+    return address, number
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+
+
+def _networks(value: object) -> object:
+    words = _split(value)
+    return [_network(word) for word in words] if isinstance(words, list) else words
+
+
+def _network(text: object) -> object:
+    if not isinstance(text, str):
+        return text
+    try:
+        return Client.from_text(text)
+    except ValueError as error:
+        raise ValueError(f"{error}; write for example 192.0.2.0/24") from None
+
+
+Networks = Annotated[tuple[Client, ...], NoDecode, BeforeValidator(_networks)]
+PATHS = ("state_dir", "policy_file", "zones_dir", "postgres_bin_dir")
+
+
+class Settings(BaseSettings):
+    """Every key, with its type, default and bounds."""
+
+    model_config = SettingsConfigDict(env_prefix=ENVIRONMENT, frozen=True, extra="forbid", validate_default=False)
+
+    database_url: str = EMBEDDED
+    postgres_bin_dir: Path | None = None
+    state_dir: Path = Path("state")
+    logs: Words = ()
+    host: str = Field(default_factory=socket.gethostname, min_length=1)
+    timezone: str | None = None
+    own_networks: Networks = ()
+    policy_file: Path | None = None
+    zones_dir: Path | None = None
+    dns_listen: Words = Field(default=("127.0.0.1:5300",), min_length=1)
+    web_listen: Words = ("127.0.0.1:8053",)
+    max_stale: Annotated[Duration, Field(ge=60)] = 86400
+
+    _file: Path | None = PrivateAttr(default=None)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment beat what `load` read from the file."""
+        return env_settings, init_settings
+
+    @field_validator("database_url")
+    @classmethod
+    def _know_url(cls, url: str) -> str:
+        if url != EMBEDDED and not url.startswith(("postgresql://", "postgresql+psycopg://")):
+            raise ValueError('write "embedded" or postgresql://user@host/name')
+        return url
+
+    @field_validator("timezone")
+    @classmethod
+    def _know_timezone(cls, name: str | None) -> str | None:
+        try:
+            return name and str(ZoneInfo(name))
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"{name!r} is no time zone; write for example Europe/Paris") from None
+
+    @field_validator("dns_listen", "web_listen")
+    @classmethod
+    def _know_addresses(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+        for word in words:
+            parse_listen(word)
+        return words
+
+    @property
+    def file(self) -> Path | None:
+        """The file that these came from; None when there was none."""
+        return self._file
+
+    @property
+    def log_timezone(self) -> tzinfo:
+        """The time zone of log lines whose stamp names none."""
+        if self.timezone:
+            return ZoneInfo(self.timezone)
+        return _local_timezone()
+
+
+def _local_timezone() -> tzinfo:
+    """Give the machine's time zone with its rules, not only today's offset (`/etc/localtime`, else UTC)."""
+    name = os.environ.get("TZ", "").lstrip(":")
+    try:
+        if name:
+            return ZoneInfo(name)
+        with Path("/etc/localtime").open("rb") as file:
+            return ZoneInfo.from_file(file, "localtime")
+    except (OSError, ValueError, ZoneInfoNotFoundError):
+        return UTC
+
+
+def load(path: Path | None = None, prefix: str = ENVIRONMENT) -> Settings:
+    """Read the configuration; ConfigError names the file (or variable), the key and the value wanted.
+
+    `prefix` begins the names of the variables that beat the file.
+    """
+    file = path or next((there for there in (SYSTEM, Path(NAME)) if there.is_file()), None)
+    values = _read(file) if file else {}
+    try:
+        settings = Settings(_env_prefix=prefix, **values)
+    except ValidationError as error:
+        key = str(error.errors()[0]["loc"][0])
+        variable = prefix + key.upper()
+        raise config_error(error, f"${variable}" if variable in os.environ else str(file)) from None
+    settings._file = file
+    return settings
+
+
+def _read(file: Path) -> dict[str, Any]:
+    values = _parse(read_text(file), str(file))
+    for key in PATHS:
+        if isinstance(values.get(key), str):
+            values[key] = file.parent / values[key]
+    if isinstance(values.get("logs"), list):
+        values["logs"] = [str(file.parent / str(log)) for log in values["logs"]]
+    return values
+
+
+def _parse(text: str, source: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(source, "", f"not valid TOML: {error}") from None
+
+
+def read_text(file: Path) -> str:
+    """Read a configuration file; ConfigError says why it cannot be read."""
+    try:
+        return file.read_text("utf-8")
+    except OSError as error:
+        raise ConfigError(str(file), "", f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(str(file), "", "is not UTF-8 text") from None
+
+
+def load_policy(settings: Settings) -> tuple[str, str]:
+    """Give the policy's text and the file's name for error messages: the configured one, else the shipped one."""
+    if settings.policy_file is None:
+        return rules.SHIPPED, "the shipped policy"
+    text, source = read_text(settings.policy_file), str(settings.policy_file)
+    rules.parse(text, source)
+    return text, source
+
+
+def load_zones(settings: Settings) -> list[Zone]:
+    """Read every zone definition; ConfigError when there is none, or two of one apex."""
+    folder = settings.zones_dir or shipped.folder("zones")
+    files = sorted(folder.glob("*.toml"))
+    if not files:
+        raise ConfigError(str(folder), "", "there is no zone definition (*.toml) in this folder")
+    text, source = load_policy(settings)
+    messages = rules.parse(text, source).messages()
+    zones: dict[str, Zone] = {}
+    for file in files:
+        zone = parse_zone(read_text(file), str(file), messages=messages, own_networks=settings.own_networks)
+        if zone.apex in zones:
+            raise ConfigError(str(file), "apex", f"{zone.apex} is defined in another file of this folder too")
+        zones[zone.apex] = zone
+    return list(zones.values())

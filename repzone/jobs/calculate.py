@@ -1,0 +1,77 @@
+"""Pending clients in, listings out: gather the cases, ask the policy, store what it decides.
+
+Each batch is one transaction, so a run that ends in the middle loses nothing and decides nothing twice.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from repzone.clock import Clock
+from repzone.model import Exemptions
+from repzone.policy.calculator import calculate
+from repzone.store.engine import Connection, Engine, answering
+from repzone.store.exemptions import load_exemptions
+from repzone.store.listings import add_decisions, take_pending
+from repzone.store.policies import load_rulebook
+
+log = structlog.get_logger()
+
+BATCH = 1000
+"""Clients of one transaction: so many at most wait for it when they offend again."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run decided: clients looked at (one for each category), new listings by category."""
+
+    clients: int = 0
+    listings: Counter[str] = field(default_factory=Counter)
+
+
+def run(
+    engine: Engine,
+    clock: Clock,
+    *,
+    dry_run: bool = False,
+    most: int = BATCH,
+    progress: Callable[[int], None] = lambda clients: None,
+) -> Outcome:
+    """Decide for every client that is due; with `dry_run` nothing is stored.
+
+    One transaction takes `most` clients; `progress` is called after each with the number looked at so far.
+    """
+    outcome = Outcome()
+    with answering():
+        if dry_run:
+            with engine.connect() as connection:  # never committed
+                while _batch(connection, clock(), outcome, most, dry_run):
+                    progress(outcome.clients)
+        else:
+            while _committed_batch(engine, clock(), outcome, most):
+                progress(outcome.clients)
+    log.info("calculate.done", clients=outcome.clients, listings=outcome.listings.total(), dry_run=dry_run)
+    return outcome
+
+
+def _committed_batch(engine: Engine, now: int, outcome: Outcome, most: int) -> bool:
+    with engine.begin() as connection:
+        return _batch(connection, now, outcome, most, dry_run=False)
+
+
+def _batch(connection: Connection, now: int, outcome: Outcome, most: int, dry_run: bool) -> bool:
+    """Decide for some clients; False when none was due."""
+    rulebook = load_rulebook(connection)
+    cases = take_pending(connection, rulebook, Exemptions(load_exemptions(connection)), now, most)
+    decisions = [
+        (case, decision)
+        for case in cases
+        for decision in calculate(case.offences, case.earlier, case.category, rulebook)
+    ]
+    if not dry_run:
+        add_decisions(connection, decisions, now)
+    outcome.clients += len(cases)
+    outcome.listings.update(case.category for case, _ in decisions)
+    return bool(cases)

@@ -1,0 +1,80 @@
+"""The tables: what the migrations leave is what the code believes, and they can be taken back."""
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect, text
+
+from repzone import shipped
+from repzone.errors import RepzoneError, UnavailableError
+from repzone.model import STATES
+from repzone.reasons import CATALOGUE, CATEGORIES
+from repzone.store.engine import Engine, connect, downgrade, require_current, schema, upgrade
+from repzone.store.tables import metadata
+
+SCRIPTS = shipped.folder("migrations")
+
+
+def test_the_migrations_leave_the_tables_that_the_code_believes_in(engine: Engine) -> None:
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": False})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_the_enumerations_are_the_catalogues(engine: Engine) -> None:
+    query = text("SELECT enumlabel FROM pg_enum JOIN pg_type ON pg_type.oid = enumtypid WHERE typname = :name")
+    with engine.connect() as connection:
+        for name, wanted in {"category": CATEGORIES, "reason": CATALOGUE, "listing_state": STATES}.items():
+            assert set(connection.scalars(query, {"name": name})) == set(wanted)
+
+
+def test_every_migration_goes_down_and_up_again(database_url: str) -> None:
+    engine = connect(database_url)
+    try:
+        assert schema(engine, SCRIPTS).revision is None
+        assert upgrade(engine, SCRIPTS).current
+        tables = set(inspect(engine).get_table_names())
+        downgrade(engine, SCRIPTS, "base")
+        assert set(inspect(engine).get_table_names()) == {"alembic_version"}
+        with engine.connect() as connection:
+            left = connection.scalars(text("SELECT typname FROM pg_type WHERE typtype = 'e'")).all()
+        assert left == []
+        upgrade(engine, SCRIPTS)
+        assert set(inspect(engine).get_table_names()) == tables
+    finally:
+        engine.dispose()
+
+
+def test_tables_that_are_not_made_are_said_with_the_way_out(database_url: str) -> None:
+    engine = connect(database_url)
+    try:
+        with pytest.raises(RepzoneError, match=r"not made yet.*repzone db upgrade"):
+            require_current(engine, SCRIPTS)
+    finally:
+        engine.dispose()
+
+
+@pytest.mark.mta
+def test_the_tables_can_be_made_in_the_oldest_version_too(postgres15_url: str) -> None:
+    engine = connect(postgres15_url)
+    try:
+        found = upgrade(engine, SCRIPTS)
+        assert found.current
+        assert found.server.startswith("15.")
+    finally:
+        engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://nobody@127.0.0.1:1/none", "the database does not answer: .*refused"),
+        ("postgresql://nobody@/none?host=/nonexistent", "the database does not answer: .*No such file"),
+        ("mysql://localhost/none", "is not postgresql"),
+        ("hello", "is no URL"),
+    ],
+)
+def test_a_database_that_does_not_answer_is_said_in_one_line(url: str, said: str) -> None:
+    with pytest.raises(UnavailableError, match=said) as caught:
+        schema(connect(url), SCRIPTS)
+    assert "\n" not in str(caught.value)
