@@ -1,0 +1,1 @@
+"""DNS messages: octets in, octets out. The only room that knows dnslib."""

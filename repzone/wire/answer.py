@@ -1,0 +1,241 @@
+"""A `Query` and the `View` of what is known in, an `Answer` out: which records, and why there are none.
+
+Names, codes and test entries are RFC 5782's, negative answers RFC 2308's; a look-up ends in an `Outcome`, and `CODES`
+is the one place where that becomes an rcode.
+"""
+
+import enum
+from dataclasses import dataclass
+
+from repzone.model import V4, Client, Listing
+from repzone.wire.query import AAAA, ANY, ANY_CLASS, AXFR, IN, IXFR, NS, NXNAME, SOA, TXT, A, Fault, Query
+from repzone.zone.definition import LISTED, STATUS, Addresses, Zone
+from repzone.zone.names import Name, Unnamed, from_labels, may_hold_names
+from repzone.zone.table import Found, Table
+from repzone.zone.texts import MAX_TEXT
+
+LOOPBACK_NET = 127 << 24
+NEVER = LOOPBACK_NET | 1  # 127.0.0.1, the entry that must not be there (RFC 5782 §5)
+CLOCK_SKEW = 60  # seconds that the data may seem to come from the future
+SOA_TIMES = (300, 60, 86400)  # refresh, retry, expire: a secondary trusts a copy as long as we do
+
+
+class Outcome(enum.Enum):
+    """How a query ends."""
+
+    HIT = enum.auto()
+    NO_DATA = enum.auto()
+    NO_NAME = enum.auto()
+    FORMAT = enum.auto()
+    VERSION = enum.auto()
+    OPCODE = enum.auto()
+    META_TYPE = enum.auto()
+    NO_ZONE = enum.auto()
+    PROHIBITED = enum.auto()
+    NOT_READY = enum.auto()
+    STALE = enum.auto()
+    FAILED = enum.auto()
+
+
+CODES: dict[Outcome, tuple[int, int | None]] = {
+    Outcome.HIT: (0, None),
+    Outcome.NO_DATA: (0, None),
+    Outcome.NO_NAME: (3, None),
+    Outcome.FORMAT: (1, None),
+    Outcome.VERSION: (16, None),  # BADVERS, RFC 6891 §9
+    Outcome.OPCODE: (4, None),
+    Outcome.META_TYPE: (4, None),
+    Outcome.NO_ZONE: (5, 20),  # Not Authoritative
+    Outcome.PROHIBITED: (5, 18),  # Prohibited
+    Outcome.NOT_READY: (2, 14),  # Not Ready
+    Outcome.STALE: (2, 24),  # Invalid Data: "too old or having expired"
+    Outcome.FAILED: (2, 0),  # Other: our own bug
+}
+"""Outcome to rcode and Extended DNS Error (RFC 8914 §4)."""
+
+FAULTS = {Fault.FORMAT: Outcome.FORMAT, Fault.OPCODE: Outcome.OPCODE, Fault.VERSION: Outcome.VERSION}
+
+
+@dataclass(frozen=True, slots=True)
+class Soa:
+    """The data of a SOA record."""
+
+    primary: Name
+    contact: Name
+    times: tuple[int, int, int, int, int]  # serial, refresh, retry, expire, minimum
+
+
+Data = bytes | Name | Soa
+"""A, AAAA and TXT are octets (TXT without its length), NS is a name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rrset:
+    """Records of one name and type; the name is lower-case labels."""
+
+    name: Name
+    type: int
+    ttl: int
+    data: tuple[Data, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the reply says; the encoder adds header, question and OPT."""
+
+    outcome: Outcome
+    authoritative: bool = False
+    answer: tuple[Rrset, ...] = ()
+    authority: tuple[Rrset, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the server knows at this instant.
+
+    `serial` is that of the last change in the table, `age` the seconds since the data was last known to be whole:
+    None before the first time.
+    """
+
+    zones: tuple[Zone, ...]
+    table: Table
+    serial: int
+    age: int | None
+    max_stale: int = 86400
+
+
+def answer(query: Query, client: Client, now: int, view: View) -> Answer:
+    """Decide what a query from that address gets at that instant."""
+    if query.fault is not None:
+        return Answer(FAULTS[query.fault])
+    zone = find_zone(query.name, view.zones)
+    if zone is None or query.klass not in (IN, ANY_CLASS):
+        return Answer(Outcome.NO_ZONE)
+    if not zone.admits(client):
+        return Answer(Outcome.PROHIBITED)
+    if NXNAME < query.type < ANY:  # RFC 6895 §3.1; transfers are not served yet
+        return Answer(Outcome.PROHIBITED if query.type in (AXFR, IXFR) else Outcome.META_TYPE)
+    rrsets, outcome = _records(query, now, zone, view)
+    # RFC 1035 §6.2: an answer to class ANY is never authoritative.
+    authoritative = query.klass == IN and outcome not in (Outcome.NOT_READY, Outcome.STALE)
+    chosen = _choose(rrsets, query.type)
+    if outcome is Outcome.HIT and not chosen:
+        outcome = Outcome.NO_DATA
+    negative = outcome in (Outcome.NO_DATA, Outcome.NO_NAME)
+    return Answer(outcome, authoritative, chosen, (_soa(zone, view, negative=True),) if negative else ())
+
+
+def find_zone(name: Name, zones: tuple[Zone, ...]) -> Zone | None:
+    """Give the zone with the longest apex at or above the name."""
+    best = None
+    for zone in zones:
+        apex = zone.name
+        if name[-len(apex) :] == apex and (best is None or len(apex) > len(best.name)):
+            best = zone
+    return best
+
+
+def _choose(rrsets: tuple[Rrset, ...], qtype: int) -> tuple[Rrset, ...]:
+    """Give the rrset of that type; of all of them the first for ANY (RFC 8482 §4.1)."""
+    if qtype == ANY:
+        return rrsets[:1]
+    return tuple(rrset for rrset in rrsets if rrset.type == qtype)
+
+
+def _records(query: Query, now: int, zone: Zone, view: View) -> tuple[tuple[Rrset, ...], Outcome]:
+    """Give all that the name has (a text that is not asked for stays empty), and how the look-up ended."""
+    name = query.name
+    labels = name[: -len(zone.name)]
+    if not labels:
+        return _apex(zone, view), Outcome.HIT
+    if len(labels) == 1:
+        if labels[0] == STATUS:
+            return (Rrset(name, TXT, 0, (_status(zone, view),)),), Outcome.HIT
+        if labels[0] in zone.hosts:
+            return _addresses(name, zone.hosts[labels[0]], zone.ttl), Outcome.HIT
+    client = from_labels(labels)
+    if isinstance(client, Client) and client.version == V4 and client.value & ~0xFF == LOOPBACK_NET:
+        code = client.value & 0xFF
+        if code in zone.test_codes:
+            return _listed(name, zone.ttl, [code], _test_text(zone, code)), Outcome.HIT
+        if client.value == NEVER:
+            return (), Outcome.NO_NAME
+    if view.age is None:
+        return (), Outcome.NOT_READY
+    if not -CLOCK_SKEW <= view.age <= view.max_stale:
+        return (), Outcome.STALE
+    if not isinstance(client, Client):
+        return (), Outcome.NO_DATA if client is Unnamed.PARTIAL else Outcome.NO_NAME
+    rrsets = _client_records(query, client, now, zone, view.table.lookup(client, now))
+    if not rrsets and not may_hold_names(labels):
+        return (), Outcome.NO_NAME
+    return rrsets, Outcome.HIT
+
+
+def _client_records(query: Query, client: Client, now: int, zone: Zone, found: Found) -> tuple[Rrset, ...]:
+    """Give the records of an address, from what the table found; none when this zone does not list it."""
+    if zone.kind == "allow":
+        if found.exemption is None or found.reserved:
+            return ()
+        ttl = zone.ttl
+        if found.exemption.ended is not None:
+            ttl = min(ttl, found.exemption.ended - now - 1)
+        text = zone.allow_text.render_exempt(client) if query.type == TXT else b""
+        return _listed(query.name, ttl, [LISTED], text)
+    listings = [listing for listing in found.listings if listing.category in zone.categories]
+    if not listings:
+        return ()
+    # `now` is a whole second of which a part has passed, so the floor of the time left is one less.
+    ttl = min(zone.ttl, min(listing.expires for listing in listings) - now - 1)
+    codes = sorted({zone.codes[listing.category] for listing in listings})
+    text = b""
+    if query.type == TXT:
+        last = min(listings, key=lambda listing: _precedence(listing, zone))
+        text = zone.texts[last.category].render(client, last, now, len(listings) - 1)
+    return _listed(query.name, ttl, codes, text)
+
+
+def _precedence(listing: Listing, zone: Zone) -> tuple[int, int, int]:
+    """Order listings for the one text: the last to end, the most specific, the lowest code."""
+    return -listing.expires, -listing.client.length, zone.codes[listing.category]
+
+
+def _listed(name: Name, ttl: int, codes: list[int], text: bytes) -> tuple[Rrset, ...]:
+    addresses = tuple((LOOPBACK_NET | code).to_bytes(4, "big") for code in codes)
+    return Rrset(name, A, ttl, addresses), Rrset(name, TXT, ttl, (text,))
+
+
+def _test_text(zone: Zone, code: int) -> bytes:
+    category = zone.test_codes[code]
+    return f"Test entry of {zone.apex}{f' for {category}' if category else ''}, always listed".encode()[:MAX_TEXT]
+
+
+def _apex(zone: Zone, view: View) -> tuple[Rrset, ...]:
+    rrsets = (
+        _soa(zone, view),
+        Rrset(zone.name, NS, zone.ttl, zone.nameservers),
+        *_addresses(zone.name, zone.addresses, zone.ttl),
+    )
+    return (*rrsets, Rrset(zone.name, TXT, zone.ttl, zone.txt)) if zone.txt else rrsets
+
+
+def _addresses(name: Name, addresses: Addresses, ttl: int) -> tuple[Rrset, ...]:
+    both = ((A, addresses.a), (AAAA, addresses.aaaa))
+    return tuple(Rrset(name, rtype, ttl, data) for rtype, data in both if data)
+
+
+def _soa(zone: Zone, view: View, *, negative: bool = False) -> Rrset:
+    """Give the SOA; under a negative answer with the TTL that the answer may be kept (RFC 2308 §5)."""
+    ttl = min(zone.ttl, zone.negative_ttl) if negative else zone.ttl
+    times = (view.serial & 0xFFFFFFFF, *SOA_TIMES, zone.negative_ttl)
+    return Rrset(zone.name, SOA, ttl, (Soa(zone.nameservers[0], zone.contact, times),))
+
+
+def _status(zone: Zone, view: View) -> bytes:
+    """Write serial, age of the data in seconds and numbers of entries, for a monitor to ask."""
+    if zone.kind == "allow":
+        counts = ""
+    else:
+        numbers = view.table.counts()
+        counts = "".join(f" {name}={numbers[name]}" for name in sorted(zone.codes, key=zone.codes.__getitem__))
+    return f"serial={view.serial} age={'never' if view.age is None else view.age}{counts}".encode()

@@ -1,0 +1,91 @@
+"""A `Query` and its `Answer` in, the octets of the reply out.
+
+The question is copied as it came (its 0x20 case is the client's check on us) and names are compressed against it.
+On UDP what is too long becomes TC without records, so that the client asks again by TCP.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from struct import Struct
+from typing import Any
+
+import dnslib
+
+from repzone.wire.answer import CODES, Answer, Data, Rrset
+from repzone.wire.query import AAAA, DO, HEADER, IN, NS, OPCODE, OPT, QR, RD, SOA, TXT, A, Edns, Query
+
+UDP_PAYLOAD = 1232  # fits the smallest IPv6 path: DNS flag day 2020
+UDP_PLAIN = 512  # without EDNS, RFC 1035 §4.2.1
+TCP_PAYLOAD = 65535
+
+AA, TC = 0x0400, 0x0200
+_EDE = Struct("!HHH")  # option 15, its length, info code: RFC 8914 §2
+_OPT = Struct("!BHHIH")  # the root, type, UDP size, extended rcode with version and flags, length of options
+
+_DATA: dict[int, Callable[[Any], dnslib.RD]] = {
+    A: lambda octets: dnslib.A(tuple(octets)),
+    AAAA: lambda octets: dnslib.AAAA(tuple(octets)),
+    TXT: dnslib.TXT,
+    NS: lambda name: dnslib.NS(dnslib.DNSLabel(name)),
+    SOA: lambda soa: dnslib.SOA(dnslib.DNSLabel(soa.primary), dnslib.DNSLabel(soa.contact), soa.times),
+}
+
+
+def encode(query: Query, answer: Answer, *, udp: bool) -> bytes:
+    """Write the reply, at most 1232 octets, 512 or what the client takes on UDP."""
+    rcode, ede = CODES[answer.outcome]
+    flags = QR | (query.flags & (OPCODE | RD)) | (rcode & 0xF)  # AD, CD: RFC 4035 §3.1.6
+    if answer.authoritative:
+        flags |= AA
+    opt = b"" if query.edns is None else _encode_opt(query.edns, rcode, ede)
+    limit = _limit(query) if udp else TCP_PAYLOAD
+    records = [_resource(rrset, data) for rrset in (*answer.answer, *answer.authority) for data in rrset.data]
+    count = sum(len(rrset.data) for rrset in answer.answer)
+    reply = _pack(query, flags, records, count, opt)
+    return reply if len(reply) <= limit else _pack(query, flags | TC, [], 0, opt)
+
+
+def _limit(query: Query) -> int:
+    """Give the largest reply on UDP; a size below 512 means 512 (RFC 6891 §6.2.3)."""
+    return UDP_PLAIN if query.edns is None else min(UDP_PAYLOAD, max(UDP_PLAIN, query.edns.size))
+
+
+def _pack(query: Query, flags: int, records: list[dnslib.RR], answers: int, opt: bytes) -> bytes:
+    """Put the message together; the first so many records are the answer section, the others authority."""
+    counts = (1 if query.question else 0, answers, len(records) - answers, 1 if opt else 0)
+    head = HEADER.pack(query.id, flags, *counts) + query.question
+    if not records:
+        return head + opt
+    buffer = dnslib.DNSBuffer(head)
+    buffer.offset = len(head)
+    buffer.names = _names(query)
+    for record in records:
+        record.pack(buffer)
+    return bytes(buffer.data) + opt
+
+
+def _names(query: Query) -> dict[tuple[bytes, ...], int]:
+    """Give the offset of each name in the question that a record may have: itself and what its zone ends in."""
+    names, offset, name = {}, HEADER.size, query.name
+    for start, label in enumerate(name):
+        names[name[start:]] = offset
+        offset += 1 + len(label)
+    return names
+
+
+def _resource(rrset: Rrset, data: Data) -> dnslib.RR:
+    name = dnslib.DNSLabel(rrset.name)
+    return dnslib.RR(name, rrset.type, IN, rrset.ttl, _build(rrset.type, data))
+
+
+@lru_cache(maxsize=1024)
+def _build(rtype: int, data: Data) -> dnslib.RD:
+    """Build dnslib's value, which is only read here; the few codes and the SOA come again and again."""
+    return _DATA[rtype](data)
+
+
+def _encode_opt(edns: Edns, rcode: int, ede: int | None) -> bytes:
+    """Write our OPT: version 0, DO as it came (RFC 3225 §3), an Extended DNS Error where there is one."""
+    option = b"" if ede is None else _EDE.pack(15, 2, ede)
+    ttl = rcode >> 4 << 24 | (DO if edns.do else 0)
+    return _OPT.pack(0, OPT, UDP_PAYLOAD, ttl, len(option)) + option

@@ -1,0 +1,169 @@
+"""Octets from the network in, a `Query` out; None when the only answer is silence.
+
+The message is validated by counting octets before anything is made of it, because a library that follows pointers
+can be kept busy by 511 octets of them. What a query of ours can hold is one question without pointers (RFC 9619)
+and an OPT (RFC 6891); a TSIG is stepped over. Anything else has an rcode: silence is for answers (QR=1) and for what
+has no header, since both could be echoed for ever.
+"""
+
+import enum
+from dataclasses import dataclass
+from struct import Struct
+
+from repzone.zone.names import MAX_LABEL, MAX_NAME, Name
+
+HEADER = Struct("!HHHHHH")  # id, flags, four counts: RFC 1035 §4.1.1
+_PAIR = Struct("!HH")
+_RECORD = Struct("!HHIH")  # type, class, ttl, length of data
+
+QR, OPCODE, RD = 0x8000, 0x7800, 0x0100
+A, NS, SOA, TXT, AAAA, OPT, NXNAME, AXFR, ANY = 1, 2, 6, 16, 28, 41, 128, 252, 255
+IXFR = 251
+IN, ANY_CLASS = 1, 255
+DO = 0x8000  # RFC 3225
+
+_POINTER = 0xC0
+_MAX_ADDITIONAL = 2  # OPT and TSIG
+_MAX_OPTIONS = 64  # clients send three or four; 16,000 empty ones would keep us busy for 20 ms
+
+
+class Fault(enum.Enum):
+    """What is wrong with a query that has a header."""
+
+    FORMAT = "malformed, or not one question"
+    OPCODE = "no opcode but QUERY"
+    VERSION = "no version of EDNS but 0"
+
+
+@dataclass(frozen=True, slots=True)
+class Edns:
+    """The OPT of a query: the UDP size that the client takes, and whether it set DO."""
+
+    size: int
+    do: bool
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A query, or what could be read of one; `question` is its octets as they came, empty when it is not sound."""
+
+    id: int
+    flags: int
+    question: bytes = b""
+    name: Name = ()
+    type: int = 0
+    klass: int = IN
+    edns: Edns | None = None
+    fault: Fault | None = None
+
+
+class _Malformed(Exception):
+    """The octets are no DNS message."""
+
+
+def parse(packet: bytes) -> Query | None:
+    """Read a query; None for an answer (QR=1) and for less than a header, which stay without reply."""
+    if len(packet) < HEADER.size:
+        return None
+    ident, flags, questions, answers, authorities, additional = HEADER.unpack_from(packet)
+    if flags & QR:
+        return None
+    if flags & OPCODE:  # the sections of other opcodes mean other things
+        return Query(ident, flags, fault=Fault.OPCODE)
+    counts_fit = questions == 1 and answers == 0 and additional <= _MAX_ADDITIONAL
+    if not counts_fit or authorities > 1:
+        return Query(ident, flags, fault=Fault.FORMAT)
+    try:
+        name, end = _read_name(packet, HEADER.size)
+        qtype, klass = _PAIR.unpack_from(packet, end) if end + 4 <= len(packet) else _fail()
+    except _Malformed:
+        return Query(ident, flags, fault=Fault.FORMAT)
+    question = packet[HEADER.size : end + 4]
+    edns, fault = None, None
+    if authorities or additional:
+        edns, fault = _read_records(packet, end + 4, authorities, additional, qtype)
+    elif len(packet) != end + 4:
+        fault = Fault.FORMAT
+    if qtype in (OPT, NXNAME):  # no type that can be asked for: RFC 6891 §6.1.1, RFC 9824 §3.5
+        fault = Fault.FORMAT
+    return Query(ident, flags, question, name, qtype, klass, edns, fault)
+
+
+def _fail() -> tuple[int, int]:
+    raise _Malformed
+
+
+def _read_name(packet: bytes, offset: int) -> tuple[Name, int]:
+    """Read a name without pointers; give its lower-case labels and the offset behind it."""
+    labels: list[bytes] = []
+    start, size = offset, len(packet)
+    while offset < size:
+        length = packet[offset]
+        offset += 1
+        if length == 0:
+            if offset - start > MAX_NAME:
+                break
+            return tuple(labels), offset
+        if length > MAX_LABEL:
+            break
+        labels.append(packet[offset : offset + length].lower())
+        offset += length
+    raise _Malformed
+
+
+def _skip_name(packet: bytes, offset: int) -> int:
+    """Give the offset behind a name, following nothing: a pointer ends it."""
+    start = offset
+    while offset < len(packet) and offset - start < MAX_NAME:
+        length = packet[offset]
+        if length == 0:
+            return offset + 1
+        if length >= _POINTER:
+            return offset + 2
+        if length > MAX_LABEL:
+            break
+        offset += 1 + length
+    raise _Malformed
+
+
+def _read_records(
+    packet: bytes, offset: int, authorities: int, additional: int, qtype: int
+) -> tuple[Edns | None, Fault | None]:
+    """Step over the records behind the question, reading the OPT; nothing may be left over."""
+    edns, fault = None, None
+    if authorities and qtype != IXFR:  # only IXFR has one, the client's SOA: RFC 1995 §3
+        fault = Fault.FORMAT
+    try:
+        for number in range(authorities + additional):
+            owner = offset
+            offset = _skip_name(packet, offset)
+            if offset + _RECORD.size > len(packet):
+                raise _Malformed
+            rtype, klass, ttl, length = _RECORD.unpack_from(packet, offset)
+            offset += _RECORD.size
+            if rtype == OPT:
+                sound = edns is None and number >= authorities and packet[owner] == 0
+                edns = edns or Edns(klass, bool(ttl & DO), ttl >> 16 & 0xFF)
+                if not sound or not _options_fit(packet, offset, length):
+                    fault = Fault.FORMAT
+            offset += length
+        if offset != len(packet):
+            fault = Fault.FORMAT
+    except _Malformed:
+        fault = Fault.FORMAT
+    if edns is not None and edns.version != 0 and fault is None:
+        fault = Fault.VERSION
+    return edns, fault
+
+
+def _options_fit(packet: bytes, offset: int, length: int) -> bool:
+    """Tell whether the options of an OPT fill its data exactly (RFC 6891 §6.1.2)."""
+    end = offset + length
+    if end > len(packet):
+        return False
+    for _ in range(_MAX_OPTIONS):
+        if offset + _PAIR.size > end:
+            break
+        offset += _PAIR.size + _PAIR.unpack_from(packet, offset)[1]
+    return offset == end

@@ -1,0 +1,252 @@
+"""What is no plain query: the probes of RFC 8906 §8, malformed messages, and anything at all."""
+
+import time
+from dataclasses import dataclass
+
+import dnslib
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from repzone.wire import query as wire_query
+from repzone.wire.respond import fail, respond
+from tests.wire.sample import HEADER, LOOPBACK, NOW, OTHER, make_view, opt, query, question, wire_name
+
+VIEW = make_view()
+APEX = "bl.example.net"
+QR, AA, TC, RD, RA, Z, AD, CD = 0x8000, 0x0400, 0x0200, 0x0100, 0x80, 0x40, 0x20, 0x10
+NOERROR, FORMERR, SERVFAIL, NOTIMP, REFUSED, BADVERS = 0, 1, 2, 4, 5, 16
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A reply taken apart, just far enough for the probes."""
+
+    packet: bytes
+    id: int
+    flags: int
+    counts: tuple[int, int, int, int]
+    rcode: int
+    edns_version: int | None
+    do: bool
+
+
+def ask(packet: bytes, *, udp: bool = True) -> Reply:
+    reply = respond(packet, LOOPBACK, NOW, VIEW, udp=udp)
+    assert reply is not None
+    ident, flags, *counts = HEADER.unpack_from(reply)
+    record = dnslib.DNSRecord.parse(reply)
+    opts = [rr for rr in record.ar if rr.rtype == 41]
+    assert len(opts) == counts[3]
+    extended = opts[0].edns_rcode << 4 if opts else 0
+    version = opts[0].edns_ver if opts else None
+    four = (counts[0], counts[1], counts[2], counts[3])
+    return Reply(reply, ident, flags, four, flags & 15 | extended, version, bool(opts and opts[0].edns_do))
+
+
+def soa(flags: int = 0, edns: bytes = b"", qtype: int = 6) -> bytes:
+    return query(APEX, qtype, flags=flags, edns=edns)
+
+
+PROBES = {
+    # RFC 8906 §8.1: without EDNS
+    "8.1.1 an existing name": (soa(), NOERROR, None),
+    "8.1.2 an unknown type": (soa(qtype=1000), NOERROR, None),
+    "8.1.3.1 a reserved header bit": (soa(flags=Z), NOERROR, None),
+    "8.1.3.2 recursion desired": (soa(flags=RD), NOERROR, None),
+    "8.1.3.3 AD": (soa(flags=AD), NOERROR, None),
+    "8.1.3.4 CD": (soa(flags=CD), NOERROR, None),
+    "8.1.4 an unknown opcode": (HEADER.pack(1, 15 << 11, 0, 0, 0, 0), NOTIMP, None),
+    # §8.2: with EDNS
+    "8.2.1 EDNS version 0": (soa(edns=opt()), NOERROR, 0),
+    "8.2.2 EDNS version 1": (soa(edns=opt(version=1)), BADVERS, 0),
+    "8.2.3 an unknown option": (soa(edns=opt(options=b"\0\x64\0\0")), NOERROR, 0),
+    "8.2.4 an unknown flag": (soa(edns=opt(flags=0x40)), NOERROR, 0),
+    "8.2.5 version 1 with an unknown flag": (soa(edns=opt(version=1, flags=0x40)), BADVERS, 0),
+    "8.2.6 version 1 with an unknown option": (soa(edns=opt(version=1, options=b"\0\x64\0\0")), BADVERS, 0),
+    "8.2.7 a small buffer": (soa(edns=opt(size=512)), NOERROR, 0),
+    "8.2.8 DO": (soa(edns=opt(flags=0x8000)), NOERROR, 0),
+    "8.2.9 version 1 with DO": (soa(edns=opt(version=1, flags=0x8000)), BADVERS, 0),
+    "8.2.10 several options": (soa(edns=opt(options=b"\0\x03\0\0\0\x08\0\4\0\1\0\0\0\x0a\0\x08abcdefgh")), NOERROR, 0),
+}
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_each_probe_of_rfc_8906_gets_what_it_expects(name: str) -> None:
+    packet, rcode, version = PROBES[name]
+    reply = ask(packet)
+    assert (reply.rcode, reply.edns_version) == (rcode, version)
+    assert reply.flags & (RA | Z | AD | CD | TC) == 0
+    assert reply.flags & RD == HEADER.unpack_from(packet)[1] & RD
+    assert bool(reply.flags & AA) == (rcode == NOERROR)
+    assert reply.flags & 0x7800 == HEADER.unpack_from(packet)[1] & 0x7800
+    if rcode == BADVERS:
+        assert reply.counts == (1, 0, 0, 1)
+    if rcode == NOTIMP:
+        assert reply.counts == (0, 0, 0, 0)
+    if version is not None:
+        opt_at = reply.packet.index(b"\0\0\x29", 12)
+        flags = int.from_bytes(reply.packet[opt_at + 7 : opt_at + 9], "big")
+        assert flags == 0x8000 * (name.endswith("DO"))  # unknown flags are cleared, DO is copied: RFC 3225 §3
+
+
+def test_every_opcode_but_query_is_not_implemented() -> None:
+    for opcode in range(1, 16):
+        assert ask(soa(flags=opcode << 11)).rcode == NOTIMP
+        assert ask(HEADER.pack(7, opcode << 11, 9, 9, 9, 9) + b"\xc0\x0c").rcode == NOTIMP
+
+
+A_RECORD = wire_name("a.b") + b"\0\1\0\1\0\0\0\0\0\4abcd"
+POINTED = b"\xc0\x0c\0\1\0\1\0\0\0\0\0\4abcd"
+TSIG = wire_name("key") + b"\0\xfa\0\xff\0\0\0\0\0\4abcd"
+
+
+def message(body: bytes, *counts: int) -> bytes:
+    return HEADER.pack(0x1234, RD, *counts) + body
+
+
+MALFORMED = {
+    "no question": message(b"", 0, 0, 0, 0),
+    "no question, a cookie": message(opt(options=b"\0\x0a\0\x08abcdefgh"), 0, 0, 0, 1),
+    "two questions": message(question(APEX) * 2, 2, 0, 0, 0),
+    "a missing question": message(b"", 1, 0, 0, 0),
+    "a question cut in its name": message(question(APEX)[:5], 1, 0, 0, 0),
+    "a question cut in its class": message(question(APEX)[:-1], 1, 0, 0, 0),
+    "a pointer in the question": message(b"\xc0\x0c\0\1\0\1", 1, 0, 0, 0),
+    "a pointer behind a label": message(b"\1a\xc0\x0c\0\1\0\1", 1, 0, 0, 0),
+    "a label of 64 octets": message(b"\x40" + b"a" * 64 + b"\0\0\1\0\1", 1, 0, 0, 0),
+    "an extended label": message(b"\x80\1\0\0\1\0\1", 1, 0, 0, 0),
+    "a name of 256 octets": message((b"\x3f" + b"a" * 63) * 3 + b"\x3e" + b"a" * 62 + b"\0\0\1\0\1", 1, 0, 0, 0),
+    "octets left over": query() + b"\0",
+    "octets left over behind the OPT": query(edns=opt()) + b"x",
+    "an answer in a query": message(question(APEX) + A_RECORD, 1, 1, 0, 0),
+    "an authority in no IXFR": message(question(APEX) + A_RECORD, 1, 0, 1, 0),
+    "more authorities than there are": message(question(APEX, 251) + A_RECORD, 1, 0, 2, 0),
+    "more additional records than there are": message(question(APEX) + opt(), 1, 0, 0, 2),
+    "too many additional records": message(question(APEX) + A_RECORD * 3, 1, 0, 0, 3),
+    "65535 additional records": message(question(APEX) + A_RECORD, 1, 0, 0, 65535),
+    "two OPTs": message(question(APEX) + opt() * 2, 1, 0, 0, 2),
+    "an OPT with an owner": query(edns=opt(owner=wire_name("a"))),
+    "an OPT with a pointer to the root as owner": query(edns=opt(owner=b"\xc0\x23")),
+    "an OPT in authority": message(question(APEX, 251) + opt(), 1, 0, 1, 0),
+    "an OPT that is cut": query(edns=opt())[:-3],
+    "options longer than the message": query(edns=opt(options=b"\0\x0a\0\x08abcdefgh")[:-1]),
+    "an option longer than the options": query(edns=opt(options=b"\0\x0a\0\x09abcdefgh")),
+    "options with a rest": query(edns=opt(options=b"\0\x0a\0\0abc")),
+    "65 options": query(edns=opt(options=b"\0\x0a\0\0" * 65)),
+    "a question for OPT": query(APEX, 41),
+    "a question for NXNAME": query(APEX, 128),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_what_is_malformed_is_told_so(name: str) -> None:
+    packet = MALFORMED[name]
+    reply = ask(packet)
+    assert (reply.id, reply.rcode, reply.flags & AA) == (0x1234, FORMERR, 0)
+    assert reply.counts[1:3] == (0, 0)
+
+
+WELL_FORMED = {
+    "the longest name": message((b"\x3f" + b"a" * 63) * 3 + b"\x3d" + b"a" * 61 + b"\0\0\1\0\1", 1, 0, 0, 0),
+    "64 options in the OPT": query(edns=opt(options=b"\0\x0a\0\0" * 64)),
+    "a TSIG": message(question(APEX) + TSIG, 1, 0, 0, 1),
+    "an OPT and a TSIG": message(question(APEX) + opt() + TSIG, 1, 0, 0, 2),
+    "a TSIG and an OPT": message(question(APEX) + TSIG + opt(), 1, 0, 0, 2),
+    "a record with a pointer for owner": message(question(APEX) + POINTED, 1, 0, 0, 1),
+    "an IXFR with its SOA": message(question(APEX, 251) + A_RECORD, 1, 0, 1, 0),
+}
+
+
+@pytest.mark.parametrize("name", WELL_FORMED)
+def test_what_is_only_unusual_is_not_malformed(name: str) -> None:
+    reply = ask(WELL_FORMED[name])
+    assert reply.rcode in (NOERROR, REFUSED)
+    assert reply.counts[3] == ("OPT" in name)
+
+
+@pytest.mark.parametrize("name", [name for name in MALFORMED if "OPT" in name and "question" not in name])
+def test_a_reply_has_an_opt_when_the_query_tried_to_have_one(name: str) -> None:
+    assert ask(MALFORMED[name]).edns_version == (None if "cut" in name else 0)
+
+
+def test_answers_and_less_than_a_header_are_met_with_silence() -> None:
+    for size in range(12):
+        assert respond(query()[:size], LOOPBACK, NOW, VIEW, udp=True) is None
+        assert fail(query()[:size]) is None
+    for packet in (query(flags=QR), HEADER.pack(1, QR | 15 << 11, 0, 0, 0, 0), query(flags=QR) + b"rest"):
+        assert respond(packet, LOOPBACK, NOW, VIEW, udp=True) is None
+        assert fail(packet) is None
+
+
+def test_other_classes_are_refused_and_class_any_is_answered_without_authority() -> None:
+    assert ask(query("version.bind", 16, 3)).rcode == REFUSED
+    assert ask(query(APEX, 6, 3)).rcode == REFUSED
+    reply = ask(query(APEX, 6, 255))
+    assert (reply.rcode, reply.counts[1], reply.flags & AA) == (NOERROR, 1, 0)
+
+
+def test_a_failure_of_ours_is_servfail_with_the_id_of_the_query() -> None:
+    reply = fail(query(flags=RD | 5 << 11, ident=77))
+    assert reply == HEADER.pack(77, QR | RD | 5 << 11 | SERVFAIL, 0, 0, 0, 0)
+
+
+def test_a_chain_of_pointers_costs_nothing() -> None:
+    """dnslib needs 23 ms for such a packet; 200 of them must take us less than one of them takes it."""
+    chain = b"\0" + b"".join((0xC000 | 12 + max(0, 2 * number - 1)).to_bytes(2, "big") for number in range(249))
+    packets = [message(chain, *counts) for counts in [(1, 0, 0, 0), (1, 0, 0, 2), (0, 0, 0, 2), (1, 1, 1, 1)]]
+    start = time.perf_counter()
+    for packet in packets * 50:
+        assert ask(packet).rcode == FORMERR
+    assert time.perf_counter() - start < 0.5
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> bytes:
+    """Draw a sound query with a few octets changed, cut off or added."""
+    names = ["7.2.0.192.bl.example.net", APEX, "2.0.192.bl.example.net", "_status.bl.example.net", "x.org", "."]
+    edns = draw(st.sampled_from([b"", opt(), opt(options=b"\0\x0a\0\x08abcdefgh"), opt(version=3), A_RECORD]))
+    qtype = draw(st.sampled_from([1, 6, 16, 28, 251, 252, 255, 65535]))
+    packet = bytearray(query(draw(st.sampled_from(names)), qtype, edns=edns))
+    for _ in range(draw(st.integers(0, 4))):
+        packet[draw(st.integers(0, len(packet) - 1))] = draw(st.integers(0, 255))
+    cut = draw(st.one_of(st.just(len(packet)), st.integers(0, len(packet))))
+    return bytes(packet[:cut]) + draw(st.one_of(st.just(b""), st.binary(max_size=20)))
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.one_of(st.binary(max_size=600), mutated(), st.binary(max_size=60).map(lambda body: message(body, 1, 0, 0, 1)))
+)
+@example(b"\0" * 12)
+def test_any_packet_gets_silence_or_a_reply_within_the_rules(packet: bytes) -> None:
+    for client in (LOOPBACK, OTHER):
+        reply = respond(packet, client, NOW, VIEW, udp=True)
+        if len(packet) < 12 or packet[2] & 0x80:
+            assert reply is None
+            continue
+        assert reply is not None
+        assert reply[:2] == packet[:2]
+        assert reply[2] & 0x80
+        assert reply[2] & 0x79 == packet[2] & 0x79  # opcode and RD
+        assert reply[3] & 0xF0 == 0
+        parsed = wire_query.parse(packet)
+        assert parsed is not None
+        assert len(reply) <= (512 if parsed.edns is None else min(1232, max(512, parsed.edns.size)))
+        assert reply[12 : 12 + len(parsed.question)] == parsed.question
+        assert packet[12 : 12 + len(parsed.question)] == parsed.question
+        assert (HEADER.unpack_from(reply)[5] == 1) == (parsed.edns is not None)
+        if parsed.question.isascii():  # dnslib's decoder takes no others
+            dnslib.DNSRecord.parse(reply)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**80 - 1))
+def test_the_question_comes_back_in_the_case_it_came_in(upper: int) -> None:
+    name = "5.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.2.0.0.0.1.0.0.0.8.b.d.0.1.0.0.2.bl.example.net"
+    mixed = "".join(char.upper() if upper >> place & 1 else char for place, char in enumerate(name))
+    packet = query(mixed)
+    reply = ask(packet)
+    assert (reply.rcode, reply.counts[1]) == (NOERROR, 1)
+    assert reply.packet[12 : len(packet)] == packet[12:]
+    assert reply.packet[len(packet) : len(packet) + 2] == b"\xc0\x0c"
