@@ -1,0 +1,1 @@
+"""Servers: sockets around the pure answer."""

@@ -1,0 +1,147 @@
+"""TCP on real sockets: order, bounds, and clients that do not behave (RFC 7766)."""
+
+import socket
+import time
+from contextlib import ExitStack
+
+import dnslib
+import pytest
+
+from repzone.serve.tcp import Limits
+from tests.serve.running import Running, frame, receive, running, tcp_client, udp_client
+from tests.wire.sample import query
+from tests.wire.test_encode import DEEP, LONG, long_view
+
+SHORT = Limits(idle=0.3, total=1.0, connections=4, connections_of_one=3)
+
+
+def is_closed_within(sock: socket.socket, seconds: float) -> bool:
+    sock.settimeout(seconds)
+    try:
+        return sock.recv(1) == b""
+    except ConnectionResetError:
+        return True
+    except TimeoutError:
+        return False
+
+
+def test_what_is_truncated_on_udp_is_whole_on_tcp() -> None:
+    name = "5." + "0." * 15 + "0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2." + DEEP
+    with running(long_view) as server:
+        with udp_client(server) as sock:
+            sock.send(query(name, 16))
+            assert dnslib.DNSRecord.parse(sock.recv(512)).header.tc == 1
+        with tcp_client(server) as sock:
+            sock.sendall(frame(query(name, 16)))
+            reply = receive(sock)
+            assert reply is not None
+            assert dnslib.DNSRecord.parse(reply).rr[0].rdata.data == [LONG.encode()]
+
+
+def test_many_queries_at_once_are_answered_in_their_order() -> None:
+    with running() as server, tcp_client(server) as sock:
+        sock.sendall(frame(*(query(ident=number) for number in range(500))))
+        assert [(receive(sock) or b"")[:2] for _ in range(500)] == [number.to_bytes(2, "big") for number in range(500)]
+
+
+def test_a_query_may_come_octet_by_octet() -> None:
+    with running() as server, tcp_client(server) as sock:
+        for octet in frame(query()):
+            sock.send(bytes([octet]))
+        assert (receive(sock) or b"")[:2] == b"\x12\x34"
+
+
+def test_a_client_that_has_said_all_gets_its_answers_and_the_end() -> None:
+    with running() as server, tcp_client(server) as sock:
+        sock.sendall(frame(*(query(ident=number) for number in range(200))) + b"\0")
+        sock.shutdown(socket.SHUT_WR)
+        for number in range(200):
+            assert (receive(sock) or b"")[:2] == number.to_bytes(2, "big")
+        assert receive(sock) is None
+
+
+@pytest.mark.parametrize("start", [b"", b"\0", frame(query())[:-1]])
+def test_a_client_that_sends_no_whole_query_is_closed_when_its_time_is_over(start: bytes) -> None:
+    with running(limits=SHORT) as server, tcp_client(server) as sock:
+        sock.send(start)
+        assert not is_closed_within(sock, 0.1)
+        assert is_closed_within(sock, 1)
+
+
+def test_slow_octets_do_not_prolong_the_time() -> None:
+    with running(limits=SHORT) as server, tcp_client(server) as sock:
+        begin = time.monotonic()
+        try:
+            for octet in frame(query()):
+                sock.send(bytes([octet]))
+                if is_closed_within(sock, 0.05):
+                    break
+        except (ConnectionResetError, BrokenPipeError):
+            pass
+        assert time.monotonic() - begin < 0.9
+
+
+def test_a_busy_client_is_closed_when_its_time_in_all_is_over() -> None:
+    with running(limits=SHORT) as server, tcp_client(server) as sock:
+        begin = time.monotonic()
+        try:
+            while time.monotonic() - begin < 3:
+                sock.sendall(frame(query()))
+                if receive(sock) is None:
+                    break
+                time.sleep(0.02)
+        except (ConnectionResetError, BrokenPipeError):
+            pass
+        assert 0.5 < time.monotonic() - begin < 2
+
+
+def test_a_client_that_does_not_read_is_cut_off_and_costs_bounded_memory() -> None:
+    with running(limits=SHORT) as server, tcp_client(server) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.settimeout(0.2)
+        sent = 0
+        try:
+            while sent < 100_000_000:
+                sent += sock.send(frame(query(qtype=16)) * 1000)
+        except (TimeoutError, ConnectionResetError, BrokenPipeError):
+            pass
+        assert sent < 10_000_000  # buffers of both ends, most of them the client's
+        deadline = time.monotonic() + 3
+        while open_connections(server) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert open_connections(server) == 0
+
+
+def open_connections(server: Running) -> int:
+    return len(server.server.connections)
+
+
+def test_no_client_may_have_more_than_its_share_of_connections() -> None:
+    with running(limits=SHORT) as server, ExitStack() as stack:
+        socks = [stack.enter_context(tcp_client(server)) for _ in range(4)]
+        for sock in socks[:3]:
+            sock.sendall(frame(query()))
+            assert receive(sock) is not None
+        assert is_closed_within(socks[3], 1)
+        socks[0].close()
+        deadline = time.monotonic() + 2
+        while open_connections(server) > 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        again = stack.enter_context(tcp_client(server))
+        again.sendall(frame(query()))
+        assert receive(again) is not None
+
+
+@pytest.mark.parametrize("message", [b"", b"\0" * 11, query(flags=0x8000)])
+def test_what_no_client_of_dns_sends_ends_the_connection(message: bytes) -> None:
+    with running() as server, tcp_client(server) as sock:
+        sock.sendall(frame(query(ident=1), message, query(ident=2)))
+        assert (receive(sock) or b"")[:2] == b"\0\1"
+        assert receive(sock) is None
+
+
+def test_a_malformed_message_is_answered_and_the_next_one_too() -> None:
+    with running() as server, tcp_client(server) as sock:
+        sock.sendall(frame(query() + b"rest", query(ident=2)))
+        assert (receive(sock) or b"    ")[3] & 15 == 1
+        assert (receive(sock) or b"")[:2] == b"\0\2"
