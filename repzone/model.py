@@ -16,7 +16,7 @@ V4, V6 = 4, 6
 WIDTH = {V4: 32, V6: 128}
 
 _MAPPED = 0xFFFF  # ::ffff:0:0/96, RFC 4291 §2.5.5.2
-_NAT64 = 0x64FF9B << 64  # 64:ff9b::/96, RFC 6052 §2.1
+_NAT64 = 0x64FF9B << 64  # 64:ff9b::/96, the upper 96 bits, RFC 6052 §2.1
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -42,7 +42,7 @@ class Client:
     @classmethod
     def from_number(cls, version: int, value: int, length: int) -> Client:
         """Build from numbers, unwrapping IPv4 inside IPv6."""
-        if version == V6 and length >= 96 and (value >> 32) in (_MAPPED, _NAT64 >> 32):
+        if version == V6 and length >= 96 and (value >> 32) in (_MAPPED, _NAT64):
             return cls(V4, value & 0xFFFFFFFF, length - 96)
         return cls(version, value, length)
 
