@@ -178,7 +178,7 @@ def load(path: Path | None = None, prefix: str = ENVIRONMENT) -> Settings:
     file = path or next((there for there in (SYSTEM, Path(NAME)) if there.is_file()), None)
     values = _read(file) if file else {}
     try:
-        settings = Settings(_env_prefix=prefix, **values)
+        settings = Settings(_env_prefix=prefix, **values)  # type: ignore[call-arg]
     except ValidationError as error:
         key = str(error.errors()[0]["loc"][0])
         variable = prefix + key.upper()

@@ -9,7 +9,8 @@ from itertools import count
 import pytest
 
 from repzone import shipped
-from repzone.store.engine import Engine, connect, upgrade
+from repzone.store.engine import Engine, connect
+from repzone.store.migrate import upgrade
 from repzone.store.tables import metadata
 from tests.fix_db import new_database, with_database
 

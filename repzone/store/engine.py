@@ -3,7 +3,7 @@
 Everything that talks to PostgreSQL gets its connections here, so that "it does not answer" is one kind of error.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,10 +11,6 @@ from pathlib import Path
 
 import psycopg
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from psycopg import sql
 
 from repzone.errors import RepzoneError, UnavailableError
@@ -71,8 +67,11 @@ def schema(engine: sa.Engine, scripts: Path) -> Schema:
         version = connection.exec_driver_sql("SELECT current_setting('server_version')").scalar_one()
         if number < OLDEST * 10000:
             raise UnavailableError(f"the database is PostgreSQL {version}; repzone needs {OLDEST} or newer")
-        revision = MigrationContext.configure(connection).get_current_revision()
-    return Schema(str(version).split()[0], revision, _wanted(scripts))
+        made = connection.exec_driver_sql("SELECT to_regclass('alembic_version') IS NOT NULL").scalar_one()
+        revision = connection.exec_driver_sql("SELECT max(version_num) FROM alembic_version").scalar() if made else None
+    # Revisions are numbered, 0001 first, and their files begin with the number: no need to import Alembic for this.
+    wanted = max(file.name.partition("_")[0] for file in (scripts / "versions").glob("[0-9]*.py"))
+    return Schema(str(version).split()[0], revision, wanted)
 
 
 def require_current(engine: sa.Engine, scripts: Path) -> None:
@@ -82,36 +81,6 @@ def require_current(engine: sa.Engine, scripts: Path) -> None:
         return
     have = f"at revision {found.revision}" if found.revision else "not made yet"
     raise RepzoneError(f"the tables are {have}, revision {found.wanted} is needed: run `repzone db upgrade`")
-
-
-def upgrade(engine: sa.Engine, scripts: Path) -> Schema:
-    """Bring the tables to the newest revision; several at once wait for each other. Give where it stands then."""
-    _migrate(engine, scripts, command.upgrade, "head")
-    return schema(engine, scripts)
-
-
-def downgrade(engine: sa.Engine, scripts: Path, revision: str) -> None:
-    """Take the tables back to a revision, or with `base` away."""
-    _migrate(engine, scripts, command.downgrade, revision)
-
-
-def _migrate(engine: sa.Engine, scripts: Path, run: Callable[[Config, str], None], revision: str) -> None:
-    config = _config(scripts)
-    with answering(), engine.begin() as connection:
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('repzone.migrations'))")
-        config.attributes["connection"] = connection
-        run(config, revision)
-
-
-def _wanted(scripts: Path) -> str:
-    return ScriptDirectory.from_config(_config(scripts)).get_current_head() or ""
-
-
-def _config(scripts: Path) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(scripts).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    return config
 
 
 def copy_rows(

@@ -9,7 +9,8 @@ from repzone import shipped
 from repzone.errors import RepzoneError, UnavailableError
 from repzone.model import STATES
 from repzone.reasons import CATALOGUE, CATEGORIES
-from repzone.store.engine import Engine, connect, downgrade, require_current, schema, upgrade
+from repzone.store.engine import Engine, connect, require_current, schema
+from repzone.store.migrate import downgrade, upgrade
 from repzone.store.tables import metadata
 
 SCRIPTS = shipped.folder("migrations")

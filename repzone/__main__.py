@@ -1,0 +1,5 @@
+"""`python -m repzone`."""
+
+from repzone.cli.main import main
+
+main()

@@ -1,0 +1,62 @@
+"""Settings in, an open database out: the private PostgreSQL or the operator's own, with its tables up to date."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from repzone import shipped
+from repzone.clock import Clock
+from repzone.config import EMBEDDED, Settings, load_policy
+from repzone.errors import ConfigError
+from repzone.store.embedded import running
+from repzone.store.engine import Engine, answering, connect, require_current
+from repzone.store.exemptions import store_own_networks
+from repzone.store.policies import load_policy as store_policy
+
+
+@contextmanager
+def open_server(settings: Settings) -> Iterator[Engine]:
+    """Give an engine for the configured database, whatever its tables are."""
+    if settings.file is None and not settings.model_fields_set & {"database_url", "state_dir"}:
+        raise ConfigError("repzone.toml", "", "there is none in /etc/repzone or here; `repzone init` writes one")
+    if settings.database_url != EMBEDDED:
+        with _disposed(connect(settings.database_url)) as engine:
+            yield engine
+        return
+    with running(settings.state_dir, settings.postgres_bin_dir) as url, _disposed(connect(url)) as engine:
+        yield engine
+
+
+def revive(settings: Settings) -> None:
+    """Start the private PostgreSQL again if it has died; for those who have it open and get no answer.
+
+    Coming in a second time does it: who is already in keeps it from being stopped on the way out.
+    """
+    if settings.database_url == EMBEDDED:
+        with running(settings.state_dir, settings.postgres_bin_dir):
+            pass
+
+
+@contextmanager
+def open_database(settings: Settings, clock: Clock) -> Iterator[Engine]:
+    """Give an engine whose tables are up to date and whose policy and own networks are the configured ones."""
+    load_policy(settings)
+    with open_server(settings) as engine:
+        prepare(engine, settings, clock())
+        yield engine
+
+
+def prepare(engine: Engine, settings: Settings, now: int) -> None:
+    """Check the tables, and put the configured policy and own networks in force where they differ."""
+    text, source = load_policy(settings)
+    require_current(engine, shipped.folder("migrations"))
+    with answering(), engine.begin() as connection:
+        store_policy(connection, text, source, now)
+        store_own_networks(connection, settings.own_networks, now)
+
+
+@contextmanager
+def _disposed(engine: Engine) -> Iterator[Engine]:
+    try:
+        yield engine
+    finally:
+        engine.dispose()

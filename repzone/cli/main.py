@@ -1,0 +1,94 @@
+"""`repzone`: every command under one roof; an error that the operator can mend is one line and an exit code."""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from repzone import __version__
+from repzone.cli.output import set_up_logging
+from repzone.errors import RepzoneError
+
+COMMANDS = {
+    "init": "repzone.cli.init:init",
+    "demo": "repzone.cli.demo:demo",
+    "parse": "repzone.cli.parse:parse",
+    "ingest": "repzone.cli.ingest:ingest",
+    "calculate": "repzone.cli.calculate:calculate",
+    "serve": "repzone.cli.serve:app",
+    "check": "repzone.cli.check:check",
+    "listings": "repzone.cli.listings:listings",
+    "db": "repzone.cli.db:app",
+    "version": "repzone.cli.version:version",
+}
+"""Name of a command, and where it is: a function, or the Typer of a group."""
+
+
+class Commands(TyperGroup):
+    """Loads a command when it is called: `repzone check` need not wait for what only `repzone demo` imports."""
+
+    def __init__(self, **settings: Any) -> None:
+        """Know the names, so that a typo is told what it may have meant."""
+        super().__init__(**settings)
+        self.commands.update(dict.fromkeys(COMMANDS))  # type: ignore[arg-type]
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> TyperCommand | TyperGroup | None:  # type: ignore[override]
+        """Give the command of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        found = getattr(import_module(module), attribute)
+        if isinstance(found, typer.Typer):
+            group = found
+        else:
+            group = typer.Typer(add_completion=False)
+            group.command()(found)
+        command: TyperCommand | TyperGroup = typer.main.get_command(group)  # type: ignore[assignment]
+        command.name = cmd_name
+        return command
+
+
+app = typer.Typer(
+    cls=Commands,
+    name="repzone",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=f"repzone {__version__}. Exit codes: 0, 1 error, 2 usage, 3 not reachable, 78 bad configuration.",
+)
+
+
+@app.callback()
+def repzone() -> None:
+    """A private DNS block list that your own mail servers feed."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0, 1 error, 2 usage, 3 not reachable, 78 bad configuration."""
+    set_up_logging(quiet=True)
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None) -> int:
+    """Run the command line and give its exit code."""
+    try:
+        code = app(args=arguments, prog_name="repzone", standalone_mode=False)
+    except RepzoneError as error:
+        print(f"repzone: {error}", file=sys.stderr)
+        return error.exit_code
+    except typer.TyperException as error:
+        where = getattr(getattr(error, "ctx", None), "command_path", None) or "repzone"
+        said = error.format_message().replace("Value error, ", "")
+        print(f"{where}: {said}", f"Try `{where} --help`.", sep="\n", file=sys.stderr)
+        return error.exit_code
+    except typer.Exit as leave:
+        return leave.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:  # `repzone listings | head`
+        sys.stderr.close()
+        return 0
+    return code if isinstance(code, int) else 0

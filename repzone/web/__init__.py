@@ -1,0 +1,1 @@
+"""The postmaster page and the console; not built yet."""

@@ -1,0 +1,65 @@
+"""A command line in, what it printed and its exit code out; in a folder of its own with a database of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+COMMAND = Path(sys.executable).with_name("repzone")
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a command left: exit code, standard output and standard error."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def objects(self) -> list[dict[str, Any]]:
+        """The objects of JSON Lines."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+Run = Callable[..., Done]
+
+
+def runner(folder: Path, environment: dict[str, str]) -> Run:
+    """Give what runs a command in a folder, with these variables and no other of repzone's."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("REPZONE_")}
+
+    def run(*words: str, text: str = "", **more: str) -> Done:
+        done = subprocess.run(
+            [str(COMMAND), *words],
+            cwd=folder,
+            env={**clean, "COLUMNS": "200", **environment, **more},
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def run(tmp_path: Path, migrated_url: str) -> Run:
+    """Runs commands in an empty folder, on this test's own database."""
+    return runner(tmp_path, {"REPZONE_DATABASE_URL": migrated_url})
+
+
+@pytest.fixture
+def run_bare(tmp_path: Path) -> Run:
+    """Runs commands in an empty folder, where nothing is configured."""
+    return runner(tmp_path, {})

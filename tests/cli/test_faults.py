@@ -1,0 +1,106 @@
+"""What an operator gets wrong, and the one line that says what and where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("chekc",), 2, "No such command 'chekc'"),
+        (("check",), 2, "Missing argument 'IP...'"),
+        (("check", "192.0.2.256"), 2, "'192.0.2.256' is no IPv4 or IPv6 address"),
+        (("check", "192.0.2.0/24"), 2, "'192.0.2.0/24' is a network; give one address"),
+        (("listings", "--categroy", "spam"), 2, "No such option"),
+        (("listings", "--category", "phishing"), 2, "'phishing' is none of errors, spam"),
+        (("listings", "-o", "xml"), 2, "'xml' is not one of 'human', 'json'"),
+        (("parse", "nothing.log"), 1, "nothing.log: cannot be read: No such file or directory"),
+        (("ingest", "nothing.log"), 1, "nothing.log: cannot be read: No such file or directory"),
+        (("ingest", "."), 1, "is no regular file"),
+        (("ingest",), 1, "nothing to ingest: name a FILE, or set `logs` in the configuration"),
+        (("listings", "-c", "none.toml"), 78, "none.toml: cannot be read: No such file or directory"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_clear_line(
+    run: Run, words: tuple[str, ...], code: int, said: str
+) -> None:
+    done = run(*words)
+    assert (done.code, done.out) == (code, "")
+    assert said in done.err
+    assert len(done.err.splitlines()) <= 2
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        ("repzone.toml", "database = 'x'", "repzone.toml: database: there is no such key"),
+        ("repzone.toml", "dns_listen = ['5300']", "repzone.toml: dns_listen: '5300' is no address and port"),
+        ("repzone.toml", "max_stale = 12", "repzone.toml: max_stale: 12 is no duration"),
+        ("repzone.toml", "timezone = 'Europe/Pariss'", "repzone.toml: timezone: 'Europe/Pariss' is no time zone"),
+        (
+            "repzone.toml",
+            "own_networks = ['192.0.2.1/24']",
+            "repzone.toml: own_networks: 192.0.2.1/24 has host bits set",
+        ),
+        ("repzone.toml", "logs = [", "repzone.toml: not valid TOML"),
+        ("repzone.toml", "policy_file = 'no.toml'", "no.toml: cannot be read: No such file or directory"),
+        (
+            "policy.toml",
+            "[categories.errors]\nthresold = 2",
+            "policy.toml: categories.errors.thresold: there is no such key",
+        ),
+        ("zones/bl.toml", "apex = 'bl.example.net'", "bl.toml: nameservers: "),
+    ],
+)
+def test_a_faulty_file_is_named_with_key_and_wanted_value(
+    run: Run, tmp_path: Path, file: str, text: str, said: str
+) -> None:
+    (tmp_path / "zones").mkdir()
+    if not file.startswith("repzone"):
+        (tmp_path / "repzone.toml").write_text("policy_file = 'policy.toml'\nzones_dir = 'zones'\n")
+        (tmp_path / "policy.toml").touch()
+        (tmp_path / "zones" / "bl.toml").write_text("apex = 'bl.example.net'\nnameservers = ['ns.example.net']\n")
+    (tmp_path / file).write_text(text)
+    done = run("ingest", "-", text="")
+    assert (done.code, done.out) == (78, "")
+    assert said in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+def test_a_database_url_of_another_kind_is_refused(run_bare: Run) -> None:
+    done = run_bare("listings", REPZONE_DATABASE_URL="mysql://localhost/repzone")
+    assert (done.code, done.out) == (78, "")
+    assert 'database_url: write "embedded" or postgresql://' in done.err
+
+
+def test_a_faulty_variable_is_named(run: Run) -> None:
+    done = run("listings", REPZONE_DNS_LISTEN="everywhere")
+    assert (done.code, done.out) == (78, "")
+    assert done.err.startswith("repzone: $REPZONE_DNS_LISTEN: dns_listen: 'everywhere' is no address and port")
+
+
+def test_a_database_that_is_down_is_one_line_and_exit_code_3(run: Run) -> None:
+    for words in (("listings",), ("check", "192.0.2.1"), ("db", "status"), ("calculate",)):
+        done = run(*words, REPZONE_DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
+        assert (done.code, done.out) == (3, "")
+        assert "the database does not answer" in done.err
+        assert len(done.err.splitlines()) == 1
+
+
+def test_tables_that_are_not_made_are_said_with_the_command_that_makes_them(run: Run, database_url: str) -> None:
+    done = run("listings", REPZONE_DATABASE_URL=database_url)
+    assert done.code == 1
+    assert "run `repzone db upgrade`" in done.err
+    assert run("db", "upgrade", REPZONE_DATABASE_URL=database_url).code == 0
+    assert run("listings", REPZONE_DATABASE_URL=database_url).code == 0
+
+
+def test_without_any_configuration_the_way_to_one_is_said(run_bare: Run) -> None:
+    done = run_bare("listings")
+    assert done.code == 78
+    assert "`repzone init` writes one" in done.err
