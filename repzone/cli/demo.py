@@ -132,7 +132,7 @@ async def _show(engine: Engine, settings: Settings, server: DnsServer, zone: Zon
         await server.close()
         return _print_verdicts(verdicts, summary, address)
     _print_invitation(listings, verdicts, zone, settings, summary, address)
-    await server.run(stop_event())
+    await server.run(stop_event(signal.SIGHUP))
     console.print("Stopped; nothing is left running.")
     return True
 
@@ -196,6 +196,7 @@ def _print_invitation(
         _print_dig(server, name, *said[name])
     _print_dig(server, qname(NEVER, zone), ("",), ("",), "(nothing: others forge this address, it did no wrong)")
     console.print(made)
+    console.print("\nOr ask repzone itself:\n")
     command = Path(sys.argv[0])
     config = settings.file
     first = an_address(_samples(listings)[0].client)

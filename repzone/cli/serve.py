@@ -25,8 +25,13 @@ from repzone.wire.respond import View
 from repzone.zone.definition import Zone, arrange
 from repzone.zone.table import MemoryTable
 
-app = typer.Typer(help="Answer the mail servers, until SIGTERM or Ctrl-C.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 log = structlog.get_logger()
+
+
+@app.callback()
+def serve() -> None:
+    """Answer the mail servers, until SIGTERM or Ctrl-C."""
 
 
 @dataclass(slots=True)
@@ -95,10 +100,10 @@ async def _serve(settings: Settings, served: Served) -> None:
     await DnsServer(listen_addresses(settings), served.view, clock).run(stop)
 
 
-def stop_event() -> asyncio.Event:
-    """Give an event that SIGTERM and Ctrl-C set."""
+def stop_event(*more: signal.Signals) -> asyncio.Event:
+    """Give an event that SIGTERM, Ctrl-C and the signals named set."""
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, *more):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     return stop
 
