@@ -1,0 +1,1 @@
+"""What an operator puts around repzone: units, snippets, dashboards, the demo log."""

@@ -1,0 +1,1 @@
+"""The demo log, `mail.log.gz`, and the generator that writes it."""
