@@ -1,3 +1,3 @@
 """What every test may use: the fixtures of tests/fix_*.py."""
 
-pytest_plugins = ["tests.fix_db", "tests.fix_engine"]
+pytest_plugins = ["tests.fix_db", "tests.fix_embedded", "tests.fix_engine"]
