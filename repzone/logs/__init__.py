@@ -1,0 +1,1 @@
+"""Log lines in, events out. Pure: no clock, no file, no database."""

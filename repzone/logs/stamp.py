@@ -1,0 +1,102 @@
+"""The stamps of log lines in, whole UTC seconds out. Nothing here reads a clock: the year comes from a reference.
+
+A stamp without year takes the latest year that does not put the line more than a day after the reference (the
+file's time, or the present for a file that is followed). Local time that occurs twice, in autumn, is the first one;
+local time that never was, in spring, is read with the offset before the change.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from typing import TypeVar
+
+DAY = 86_400
+_SKEW = DAY
+_KEPT = 4096
+_NAMES = "JanFebMarAprMayJunJulAugSepOctNovDec"
+_MONTHS = {_NAMES[3 * number : 3 * number + 3]: number + 1 for number in range(12)}
+V = TypeVar("V")
+_ZONE = re.compile(r"([+-])(\d\d):?(\d\d)")
+
+
+class Stamps:
+    """The time zone of a log, and the minutes that were already worked out: a busy log has many lines in each."""
+
+    def __init__(self, zone: tzinfo) -> None:
+        self._zone = zone
+        self._minutes: dict[str, int] = {}
+        self._yearless: dict[str, tuple[int, int, int]] = {}
+
+    def from_iso(self, minute: str, second: str, offset: str) -> int | None:
+        """Read RFC 3339 `2026-11-04T10:00`, `05` and `Z`, `+01:00` or "" for local time; None for no such time."""
+        key = minute + offset
+        base = self._minutes.get(key)
+        if base is None:
+            try:
+                zone = _zone(offset) if offset else self._zone
+                base = _epoch(int(minute[:4]), int(minute[5:7]), int(minute[8:10]), minute[11:16], zone)
+            except (ValueError, OverflowError):
+                return None
+            _keep(self._minutes, key, base)
+        return base + int(second)
+
+    def from_rfc3164(self, minute: str, second: str, reference: int) -> int | None:
+        """Read `Nov  4 10:00` and `05`, with or without a year before it; None for no such time."""
+        if minute[0].isdigit():
+            return self._with_year(minute, second)
+        known = self._yearless.get(minute)
+        if known is None or not known[1] <= reference < known[2]:
+            known = self._find_year(minute, reference)
+            if known is None:
+                return None
+            _keep(self._yearless, minute, known)
+        return known[0] + int(second)
+
+    def _with_year(self, minute: str, second: str) -> int | None:
+        base = self._minutes.get(minute)
+        if base is None:
+            year, month, day, clock = minute.split()
+            try:
+                base = _epoch(int(year), _MONTHS[month], int(day), clock, self._zone)
+            except (KeyError, ValueError, OverflowError):
+                return None
+            _keep(self._minutes, minute, base)
+        return base + int(second)
+
+    def _find_year(self, minute: str, reference: int) -> tuple[int, int, int] | None:
+        """Give the instant, and the references from and up to which it is the right one."""
+        month_name, day, clock = minute.split()
+        month = _MONTHS.get(month_name)
+        if month is None:
+            return None
+        newest = datetime.fromtimestamp(reference + _SKEW, tz=UTC).year + 1
+        later = 1 << 62
+        for year in range(newest, newest - 11, -1):  # leap days may be 8 years apart (1896, 1904)
+            try:
+                base = _epoch(year, month, int(day), clock, self._zone)
+            except (ValueError, OverflowError):
+                continue
+            if base <= reference + _SKEW:
+                return base, base - _SKEW, later
+            later = base - _SKEW
+        return None
+
+
+def _epoch(year: int, month: int, day: int, clock: str, zone: tzinfo) -> int:
+    hour, minute = clock.split(":")
+    return int(datetime(year, month, day, int(hour), int(minute), tzinfo=zone).timestamp())
+
+
+def _zone(offset: str) -> tzinfo:
+    match = _ZONE.fullmatch(offset)
+    if match is None:
+        return UTC
+    delta = timedelta(hours=int(match[2]), minutes=int(match[3]))
+    return timezone(-delta if match[1] == "-" else delta)
+
+
+def _keep(known: dict[str, V], key: str, value: V) -> None:
+    if len(known) >= _KEPT:
+        known.clear()
+    known[key] = value
