@@ -63,12 +63,18 @@ def test_four_who_come_at_once_start_one_server(fresh: Path, users: Users) -> No
 
 
 def test_many_rounds_leave_no_process_and_no_file_in_the_way(state: Path) -> None:
+    others = postgres_children()  # the session's own server, perhaps
     for _ in range(4):
         use(state)
         assert is_gone(state)
     assert sorted(path.name for path in state.iterdir()) == ["pg", "pg.log", "pg.start", "pg.users"]
+    assert postgres_children() <= others
+
+
+def postgres_children() -> set[str]:
+    """Give the processes called postgres that are our children, those that ended and were not waited for too."""
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    assert [child for child in children if "postgres" in Path(f"/proc/{child}/stat").read_text()] == []
+    return {child for child in children if "postgres" in Path(f"/proc/{child}/stat").read_text()}
 
 
 def test_a_database_that_was_dropped_is_made_again(state: Path) -> None:
