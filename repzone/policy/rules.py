@@ -136,6 +136,11 @@ class Policy(Section):
         length = ladder[min(offence, len(ladder)) - 1]
         return max(self.min_duration, min(length, self.max_duration))
 
+    def not_in_force(self) -> list[str]:
+        """Name the keys that are set and that nothing obeys yet, so that nobody relies on them."""
+        keys = ["brake_listings"] if self.brake_listings is not None else []
+        return keys + [f"categories.{name}.max_clean" for name, rules in self.categories if rules.max_clean is not None]
+
     def messages(self) -> dict[str, str]:
         """Give the sentence with which the TXT of each category begins."""
         return {name: rules.message for name, rules in self.categories}
