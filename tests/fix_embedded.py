@@ -18,9 +18,10 @@ from repzone.store import postmaster
 from repzone.store.embedded import running, status
 
 USE = """
-import sys
+import signal, sys
 from pathlib import Path
 from repzone.store.embedded import running
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, when the tests run in the background of a shell
 with running(Path(sys.argv[1]), durable=False) as url:
     print(url, flush=True)
     sys.stdin.readline()
