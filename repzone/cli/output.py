@@ -1,6 +1,7 @@
 """Values in, lines for people or programs out. Tables and progress for people on a terminal, JSON Lines else."""
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -9,7 +10,8 @@ import structlog
 from rich.console import Console
 from rich.table import Table
 
-console = Console(highlight=False)
+# A pipe or a file has no width: a date must not be broken in two for whoever greps it.
+console = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200)
 errors = Console(stderr=True, highlight=False)
 
 
