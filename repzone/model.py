@@ -114,6 +114,31 @@ class Hit:
     line: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Clean traffic of a client: connections that our servers took, and messages that they accepted."""
+
+    at: int
+    client: Client
+    connections: int = 0
+    messages: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A greylisted attempt that must come again, or (`closed`) the sign that it did.
+
+    `letter` is a keyed hash of sender and recipient, 32 hex digits: who writes to whom is nobody's business.
+    """
+
+    at: int
+    client: Client
+    letter: str
+    closed: bool = False
+    component: str = ""
+    line: int = 0
+
+
 State = Literal["active", "expired", "released", "reversed", "held", "dropped", "shadow"]
 STATES: tuple[State, ...] = ("active", "expired", "released", "reversed", "held", "dropped", "shadow")
 

@@ -1,7 +1,8 @@
 """What one line says of one client: the value that every component's `parse` gives and `join` takes.
 
 A parser copies `client` from the place where the daemon itself writes the address, and nothing else: what a client
-can choose never reaches `client`, `reply`, `session` or `queue`.
+can choose never reaches `client`, `reply`, `session` or `queue`. `client` is "" where the line names none: then `join`
+asks `session`, `queue` and `mid`, in that order, whose it is.
 """
 
 from __future__ import annotations
@@ -23,6 +24,11 @@ class Kind(Enum):
     QUEUED = "queued"  # `queue` is this client's message; `login` when a user of ours sent it
     FAULT = "fault"  # a failure on our side: counted by the daemon, no offence
     DISCONNECT = "disconnect"  # a session ends; `failed` holds the daemon's own counters
+    NAMED = "named"  # `queue` has the Message-ID `mid`
+    ACCEPTED = "accepted"  # the message `queue` was taken in: clean traffic of its client
+    PASSED = "passed"  # greylisting let `client`, `sender`, `recipient` through
+    DELIVERED = "delivered"  # the message `queue` reached `recipient`
+    REMOVED = "removed"  # the message `queue` is gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +43,16 @@ class Fact:
     count: int = 1
     session: str = ""  # names the session on its server; "" when the line tells none
     queue: str = ""  # names the message on its server
+    mid: str = ""  # the Message-ID as the sender chose it, without brackets; two clients may choose the same one
+    sender: str = ""  # envelope addresses as the client chose them: join hashes them, nothing else sees them
+    recipient: str = ""
     stage: str = ""  # the SMTP command before it
     reply: str = ""
     detail: str = ""  # evidence for people: no secrets, no mail addresses
     login: bool = False
     verdict: bool = False  # judges the message `queue` as a whole, which other components may do too
+    later: bool = False  # the line that names the client of `queue` or `mid` may come behind this one
+    traffic: bool = False  # this connection adds to the clean traffic of its client
     users: bool = False  # the service is one that users of ours log in at
     echo: bool = False  # only says again, in the session, what an earlier line of it said
     failed: tuple[int, int] | None = None  # failed AUTH and unknown commands, when the daemon counts them

@@ -9,7 +9,7 @@ from typing import Any
 
 from repzone.logs.join import OwnZones
 from repzone.logs.reader import Reader
-from repzone.model import Event, Hit
+from repzone.model import Event, Hit, Traffic, Wait
 
 DATA = Path(__file__).parents[1] / "data" / "logs"
 OWN = OwnZones(("bl.example.net", "wl.example.net."), ("https://postmaster.example.net/?ip={client}",))
@@ -30,10 +30,11 @@ def load_samples(name: str) -> list[tuple[str, str]]:
     return [(wanted[2:], message) for wanted, message in pairs]
 
 
-def load_sessions(name: str) -> list[tuple[str, list[str], Wanted]]:
-    """Read blocks: a title, log lines, and what they must give in order."""
+def load_sessions() -> list[tuple[str, list[str], Wanted]]:
+    """Read blocks of every `sessions*.txt`: a title, log lines, and what they must give in order."""
     blocks: list[tuple[str, list[str], Wanted]] = []
-    for text in (DATA / name).read_text().split("\n## ")[1:]:
+    files = sorted(DATA.glob("sessions*.txt"))
+    for text in (block for file in files for block in file.read_text().split("\n## ")[1:]):
         title, *rest = [line for line in text.splitlines() if line]
         lines = [put_header(*line.split(": ", 1)) for line in rest if not line.startswith("> ")]
         blocks.append((title, lines, [line[2:] for line in rest if line.startswith("> ")]))
@@ -42,7 +43,7 @@ def load_sessions(name: str) -> list[tuple[str, list[str], Wanted]]:
 
 def put_header(program: str, message: str) -> str:
     """Make a log line of a message; a bare `smtpd[1]` is Postfix'."""
-    if not program.startswith("amavis"):
+    if program.startswith(("smtpd", "cleanup", "postscreen", "qmgr", "submission/", "25/", "dnsblog", "anvil")):
         program = f"postfix/{program}"
     return f"2026-11-23T10:00:00.5+01:00 mx1 {program}: {message}"
 
@@ -52,22 +53,37 @@ def new_reader() -> Reader:
     return Reader(UTC, OWN)
 
 
-def write(line: int, outcome: Event | Hit) -> str:
-    """Write an event or a hit as the tables do."""
+def write(line: int, outcome: Event | Hit | Traffic | Wait) -> str:
+    """Write what came of a line as the tables do."""
     if isinstance(outcome, Hit):
         return f"{line} hit {outcome.client}"
+    if isinstance(outcome, Traffic):
+        return f"{line} traffic {outcome.client} {outcome.connections}/{outcome.messages}"
+    if isinstance(outcome, Wait):
+        return f"{line} {'closed' if outcome.closed else 'wait'} {outcome.client}"
     count = f" {outcome.count}" if outcome.count != 1 else ""
     return f"{line} {outcome.reason} {outcome.client}{count}"
 
 
 def read_all(reader: Reader, lines: list[str], first: int = 1) -> Wanted:
-    """Feed lines, and give what they gave as the tables write it."""
+    """Feed lines, and give what they gave as the tables write it; traffic and waits are looked at elsewhere."""
+    return [text for text in read_whole(reader, lines, first) if text.split()[1] not in ("traffic", "wait", "closed")]
+
+
+def read_whole(reader: Reader, lines: list[str], first: int = 1) -> Wanted:
+    """Feed lines, and give all that they gave, clean traffic and greylist waits too."""
     found = []
     for number, line in enumerate(lines, first):
-        for outcome in reader.read(line.encode(), number, REFERENCE):
-            assert outcome.line == number
+        for outcome in reader.read(line.encode("utf-8", "surrogateescape"), number, REFERENCE):
+            assert isinstance(outcome, Traffic) or outcome.line == number
             found.append(write(number, outcome))
     return found
+
+
+def check_line(wanted: str, line: str) -> None:
+    """Assert that a whole log line alone gives what is wanted: `REASON ADDRESS [COUNT]`, or `-` for nothing."""
+    found = read_all(new_reader(), [line])
+    assert found == ([] if wanted == "-" else [f"1 {wanted}"])
 
 
 def check_sample(program: str, wanted: str, message: str) -> None:

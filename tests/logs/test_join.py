@@ -15,7 +15,7 @@ from repzone.logs.reader import Reader
 from repzone.model import Event
 from tests.logs.samples import OWN, Wanted, load_sessions, new_reader, read_all
 
-SESSIONS = load_sessions("sessions.txt")
+SESSIONS = load_sessions()
 
 
 @pytest.mark.parametrize(("title", "lines", "wanted"), SESSIONS, ids=[title for title, _, _ in SESSIONS])
