@@ -20,8 +20,8 @@ _VERDICT = re.compile(
     r"\([\w.-]{1,40}\) (?P<action>Passed|Blocked) (?P<verdict>SPAM|SPAMMY|INFECTED|BANNED)\b(?P<rest>.*+)", re.DOTALL
 )
 _PLACE = re.compile(
-    r"(?: \{(?P<actions>[\w,]*+)\})?+,(?P<banks>(?: [\w/.-]++)*+) "
-    rf"\[(?P<client>{ADDRESS})\](?::\d{{1,5}})?+(?: \[[^\]\s]*+\])*+ <"
+    r"(?>(?: \{(?P<actions>[\w,]*+)\})?),(?P<banks>(?>(?: [\w/.-]++)*)) "
+    rf"\[(?P<client>{ADDRESS})\](?>(?::\d{{1,5}})?)(?>(?: \[[^\]\s]*+\])*) <"
 )
 _QUEUE = re.compile(r", Queue-ID: (?P<queue>[0-9A-Za-z]{5,32})(?=,|\s|\Z)")
 _REASONS = {

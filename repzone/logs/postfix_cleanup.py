@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from repzone.logs import postfix_reply
+from repzone.logs import postfix_queue, postfix_reply
 from repzone.logs.fact import Fact, Kind
 from repzone.logs.postfix_smtpd import NAME_ADDRESS, is_login, queue_key
 from repzone.logs.syslog import Header
@@ -32,6 +32,8 @@ _CLIENT = re.compile(rf"{NAME_ADDRESS};")
 
 def parse(header: Header) -> Fact | None:
     """Give what the line says of its client, None when it says nothing."""
+    if ": message-id=" in header.message[:45]:
+        return postfix_queue.parse_message_id(header)
     match = _MILTER.fullmatch(header.message)
     if match is not None:
         return _milter(header, match)
@@ -46,6 +48,7 @@ def _milter(header: Header, match: re.Match[str]) -> Fact | None:
     reason = postfix_reply.milter_reason(reply)
     if reason is None and not reply.server_written:
         return None
+    sender, recipient = postfix_reply.envelope(match["rest"])
     return Fact(
         Kind.OFFENCE,
         match["client"],
@@ -58,6 +61,8 @@ def _milter(header: Header, match: re.Match[str]) -> Fact | None:
         reply=reply.server_written,
         detail=f"{match['action']} {match['stage']}: {reply.detail}",
         verdict=True,
+        sender=sender,
+        recipient=recipient,
     )
 
 

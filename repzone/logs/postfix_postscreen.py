@@ -19,7 +19,7 @@ _LINE = re.compile(
     r"|PREGREET \d++ after [\d.]++ from |HANGUP after [\d.]++ from |DNSBL rank \d++ for |(?:BLACK|DENY)LISTED "
     r"|COMMAND (?:TIME|COUNT|LENGTH) LIMIT from |COMMAND PIPELINING from |NON-SMTP COMMAND from |BARE NEWLINE from "
     r"|(?:DATA|BDAT) without valid RCPT from |NOQUEUE: reject: (?P<stage>CONNECT|RCPT) from )"
-    rf"(?P<session>\[(?P<client>{ADDRESS})\](?::\d{{1,5}})?+)(?P<rest>.*+)",
+    rf"(?P<session>\[(?P<client>{ADDRESS})\](?>(?::\d{{1,5}})?))(?P<rest>.*+)",
     re.DOTALL,
 )
 _REASONS = {

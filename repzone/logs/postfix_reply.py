@@ -12,11 +12,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from repzone.logs.fact import clean
 
 _CODES = re.compile(r"(?:(?P<code>[245]\d\d)[ -])?(?:(?P<dsn>[245]\.\d{1,3}\.\d{1,3}) )?")
-_NAMED = re.compile(r"(?:<[^<>\s]*+>)?+: ")
+_NAMED = re.compile(r"(?>(?:<[^<>\s]*+>)?): ")
+_ENVELOPE = re.compile(
+    r"; from=<(?P<sender>[^<>\s]*+)> to=<(?P<recipient>[^<>\s]*+)> proto=\w++(?>(?: helo=<[^<>\s]*+>)?)\s*\Z"
+)
 _TAIL = re.compile(r"; (?:from=<|to=<|proto=)")
 _WHAT = re.compile(
     r"(?P<what>(?:Unverified )?Client host|Client certificate|SASL login name|Helo command|Sender address"
@@ -24,7 +28,7 @@ _WHAT = re.compile(
 )
 _BLOCKED = re.compile(r"[^\[\]<>]*+\[(?P<what>[^\[\]\s<>]*+)\] (?P<by>blocked using \S.*+)", re.DOTALL)
 # Up to the first bracket that the client may have filled (`Sender address [`), which may hold `; from=<` too.
-_PLAIN = re.compile(r"(?:[^\[]++|(?<=lient host )\[[0-9A-Fa-f:.]++\]|(?<=client )\[[0-9A-Fa-f:.]++\])*+")
+_PLAIN = re.compile(r"(?>(?:[^\[]++|(?<=lient host )\[[0-9A-Fa-f:.]++\]|(?<=client )\[[0-9A-Fa-f:.]++\])*)")
 
 # Texts that hold what somebody else's server, or the sender's SPF record, says: never proof that we refused.
 _QUOTES = re.compile(r"unverified address:|undeliverable address:|\bsaid:|\bspf\b|openspf", re.IGNORECASE)
@@ -76,7 +80,8 @@ _BY_STAGE = {
 class Reply:
     """A refusal: what was refused (`Sender address`, "" for none), and TEXT, None where its begin is not certain.
 
-    `server_written` is the part that shows who refused, "" where somebody else may have put words into it.
+    `server_written` is the part that shows who refused, "" where somebody else may have put words into it. `detail` is
+    the evidence, without what the client chose.
     """
 
     code: str
@@ -84,21 +89,12 @@ class Reply:
     what: str
     text: str | None
     server_written: str
+    detail: str
 
     @property
     def temporary(self) -> bool:
         """Tell whether the client is asked to come again."""
         return (self.code or self.dsn)[:1] == "4"
-
-    @property
-    def detail(self) -> str:
-        """Give the evidence, without what the client chose."""
-        text = self.text or ""
-        if _BLOCKED.fullmatch(text):
-            text = self.server_written or "blocked using a list"
-        elif self.what and text:
-            text = f"{self.what} rejected: {text}"
-        return clean(" ".join(part for part in (self.code, self.dsn, text) if part))
 
 
 def parse(text: str) -> Reply:
@@ -108,26 +104,47 @@ def parse(text: str) -> Reply:
     if text.startswith(("<", ": "), start):
         named = _NAMED.match(text, start)
         if named is None or text.count(">: ", start) > 1:
-            return Reply(code, dsn, "", None, "")
+            return _read(code, dsn, None, blocked=0)
         start = named.end()
     tail = _TAIL.search(text, start)
     body = text[start : tail.start() if tail else len(text)]
+    return _read(code, dsn, body, blocked=text.count("] blocked using ") if "blocked" in body else 0)
+
+
+@lru_cache(maxsize=4096)
+def _read(code: str, dsn: str, body: str | None, *, blocked: int) -> Reply:
+    """Read TEXT, of which a server has few; `blocked` is how many `] blocked using` the line has."""
+    if body is None:
+        return Reply(code, dsn, "", None, "", clean(" ".join(part for part in (code, dsn) if part)))
     what = _WHAT.match(body)
-    name, body = (what["what"], body[what.end() :]) if what is not None else ("", body)
-    return Reply(code, dsn, name, body, _server_written(body, text))
+    name, text = (what["what"], body[what.end() :]) if what is not None else ("", body)
+    written = _server_written(text, blocked)
+    shown = text
+    if _BLOCKED.fullmatch(text):
+        shown = written or "blocked using a list"
+    elif name and text:
+        shown = f"{name} rejected: {text}"
+    return Reply(code, dsn, name, text, written, clean(" ".join(part for part in (code, dsn, shown) if part)))
 
 
-def _server_written(body: str, text: str) -> str:
+def _server_written(body: str, times: int) -> str:
     if _QUOTES.search(body):
         return ""
     blocked = _BLOCKED.fullmatch(body)
     if blocked is not None:
         # What stands in the bracket may itself end one and go on: then the line has a second `] blocked using`.
-        return blocked["by"] if text.count("] blocked using ") == 1 else ""
+        return blocked["by"] if times == 1 else ""
     plain = _PLAIN.match(body)
     return plain[0] if plain is not None else ""
 
 
+def envelope(rest: str) -> tuple[str | None, str | None]:
+    """Give sender and recipient as the end of the line tells them, None for what it does not."""
+    match = _ENVELOPE.search(rest)
+    return (match["sender"], match["recipient"]) if match is not None else (None, None)
+
+
+@lru_cache(maxsize=4096)
 def reason(reply: Reply, stage: str) -> str | None:
     """Give the reason of a refusal by smtpd's own restrictions; None when it is no offence of the client."""
     if reply.dsn.startswith("4.3.") or reply.dsn[1:] == ".2.2":

@@ -13,14 +13,16 @@ from repzone.logs.fact import ADDRESS, Fact, Kind
 from repzone.logs.syslog import Header
 
 COMPONENT = "postfix/smtpd"
-NAME_ADDRESS = rf"[^\s\[\]]{{1,255}}\[(?P<client>{ADDRESS})\](?::\d{{1,5}})?+"
+NAME_ADDRESS = rf"[^\s\[\]]{{1,255}}\[(?P<client>{ADDRESS})\](?>(?::\d{{1,5}})?)"
 
-_SESSION = re.compile(rf"(?P<what>connect|disconnect) from {NAME_ADDRESS}(?P<rest>(?: [\w-]++=\d++(?:/\d++)?+)*+)\s*")
+_SESSION = re.compile(
+    rf"(?P<what>connect|disconnect) from {NAME_ADDRESS}(?P<rest>(?>(?: [\w-]++=\d++(?>(?:/\d++)?))*))\s*"
+)
 _OTHER = re.compile(
-    r"(?:(?!reject: )(?P<queue>[0-9A-Za-z]{5,32}): )?+(?:"
+    r"(?>(?:(?!reject: )(?P<queue>[0-9A-Za-z]{5,32}): )?)(?:"
     r"(?P<refusal>reject|milter-reject|discard|milter-discard): (?P<stage>[A-Z-]++) from "
     r"|(?P<break>lost connection|timeout|too many errors|improper command pipelining|bare <LF> received)"
-    r" after (?P<after>[A-Z-]++)(?: content)?+(?: \(\d++ bytes\))?+ from "
+    r" after (?P<after>[A-Z-]++)(?>(?: content)?)(?>(?: \(\d++ bytes\))?) from "
     r"|(?P<queued>client=)|(?P<tls>SSL_accept error from |abort: TLS from )"
     r"|(?P<etrn>(?:reject:|bad) ETRN .{1,100}\.\.\. from )"
     rf"){NAME_ADDRESS}(?P<rest>.*+)",
@@ -43,9 +45,9 @@ _FAULT = re.compile(
     re.IGNORECASE,
 )
 _INVALID = re.compile(r": (?:invalid authentication mechanism|no mechanism available)", re.IGNORECASE)
-_COUNTER = re.compile(r" (auth|unknown)=(\d{1,9})(?:/(\d{1,9}))?+")
+_COUNTER = re.compile(r" (auth|unknown)=(\d{1,9})(?>(?:/(\d{1,9}))?)")
 # Postfix replaces blanks and brackets in HELO, so that this end can only be its own; a line cut by syslog has no end.
-_LOGGED_IN = re.compile(r" proto=\w++(?: helo=<[^<>\s]*+>)?+ sasl_username=<[^<>]*+>\s*\Z")
+_LOGGED_IN = re.compile(r" proto=\w++(?>(?: helo=<[^<>\s]*+>)?) sasl_username=<[^<>]*+>\s*\Z")
 _CUT = 1000
 
 # Services that users of ours log in at, by the names that Postfix' own master.cf gives and by port.
@@ -124,7 +126,7 @@ def _session(header: Header) -> Fact | None:
     if match is None:
         return None
     if match["what"] == "connect":
-        return Fact(Kind.CONNECT, match["client"], COMPONENT, header.at, session=_key(header))
+        return Fact(Kind.CONNECT, match["client"], COMPONENT, header.at, session=_key(header), traffic=True)
     login, failed = False, {"auth": 0, "unknown": 0}
     for name, good, total in _COUNTER.findall(match["rest"]):
         failed[name] = max(0, int(total) - int(good)) if total else 0
@@ -171,6 +173,7 @@ def _refusal(header: Header, match: re.Match[str]) -> Fact | None:
         reason = postfix_reply.milter_reason(reply)
     if reason is None and not reply.server_written:
         return None
+    sender, recipient = postfix_reply.envelope(match["rest"]) if reason == "greylisted" else (None, None)
     return Fact(
         Kind.OFFENCE,
         match["client"],
@@ -184,6 +187,8 @@ def _refusal(header: Header, match: re.Match[str]) -> Fact | None:
         reply=reply.server_written,
         detail=f"{action} {stage}: {reply.detail}",
         verdict=action.startswith("milter-") and stage in _IN_DATA,
+        sender=sender,
+        recipient=recipient,
     )
 
 

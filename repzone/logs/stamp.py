@@ -14,8 +14,19 @@ from typing import TypeVar
 DAY = 86_400
 _SKEW = DAY
 _KEPT = 4096
-_NAMES = "JanFebMarAprMayJunJulAugSepOctNovDec"
-_MONTHS = {_NAMES[3 * number : 3 * number + 3]: number + 1 for number in range(12)}
+# English, and what else journalctl writes by the reader's locale (de, es, fr, it, nl, pl, pt, sv).
+_MONTHS = {
+    name: number
+    for number, names in enumerate(
+        (
+            *("jan janv ene gen sty", "feb févr fev lut", "mar mär mars mrt", "apr avr avril abr kwi"),
+            *("may mai maj mag mei", "jun juin juni giu cze", "jul juil juli lug lip", "aug août ago sie"),
+            *("sep sept set wrz", "oct okt ott out paź", "nov lis", "dec dez déc dic gru"),
+        ),
+        1,
+    )
+    for name in names.split()
+}
 V = TypeVar("V")
 _ZONE = re.compile(r"([+-])(\d\d):?(\d\d)")
 
@@ -58,7 +69,7 @@ class Stamps:
         if base is None:
             year, month, day, clock = minute.split()
             try:
-                base = _epoch(int(year), _MONTHS[month], int(day), clock, self._zone)
+                base = _epoch(int(year), _MONTHS[_plain(month)], int(day), clock, self._zone)
             except (KeyError, ValueError, OverflowError):
                 return None
             _keep(self._minutes, minute, base)
@@ -67,7 +78,7 @@ class Stamps:
     def _find_year(self, minute: str, reference: int) -> tuple[int, int, int] | None:
         """Give the instant, and the references from and up to which it is the right one."""
         month_name, day, clock = minute.split()
-        month = _MONTHS.get(month_name)
+        month = _MONTHS.get(_plain(month_name))
         if month is None:
             return None
         newest = datetime.fromtimestamp(reference + _SKEW, tz=UTC).year + 1
@@ -81,6 +92,10 @@ class Stamps:
                 return base, base - _SKEW, later
             later = base - _SKEW
         return None
+
+
+def _plain(month: str) -> str:
+    return month.rstrip(".").lower()
 
 
 def _epoch(year: int, month: int, day: int, clock: str, zone: tzinfo) -> int:
