@@ -48,8 +48,11 @@ class Client:
 
     def to_text(self) -> str:
         """Write the address, with `/length` when it is a prefix (RFC 5952 for IPv6)."""
-        address = ipaddress.IPv4Address(self.value) if self.version == V4 else ipaddress.IPv6Address(self.value)
-        return str(address) if self.is_address else f"{address}/{self.length}"
+        if self.version == V4:
+            address = ".".join(map(str, self.value.to_bytes(4, "big")))
+        else:
+            address = str(ipaddress.IPv6Address(self.value))
+        return address if self.is_address else f"{address}/{self.length}"
 
     __str__ = to_text
 
@@ -185,20 +188,29 @@ class Exemptions:
 
     def __init__(self, exemptions: Iterable[Exemption] = ()) -> None:
         always = (Exemption(network, added=0) for network in RESERVED)
-        self._by_length: dict[tuple[int, int], dict[int, list[Exemption]]] = {}
+        by_length: dict[tuple[int, int], dict[int, list[Exemption]]] = {}
         for exemption in (*always, *exemptions):
             network = exemption.network
-            numbers = self._by_length.setdefault((network.version, network.length), {})
-            numbers.setdefault(network.value, []).append(exemption)
+            prefix = network.value >> (WIDTH[network.version] - network.length)
+            by_length.setdefault((network.version, network.length), {}).setdefault(prefix, []).append(exemption)
+        # The widest first: length, bits behind it, and what is exempt by its prefix.
+        self._prefixes = {
+            version: [(n, WIDTH[version] - n, by_length[of, n]) for of, n in sorted(by_length) if of == version]
+            for version in WIDTH
+        }
 
     def find(self, client: Client, at: int) -> Exemption | None:
         """Give the widest exemption in force at that instant that covers the address or prefix."""
-        for (version, length), numbers in sorted(self._by_length.items()):
-            if version == client.version and length <= client.length:
-                for exemption in numbers.get(client.truncate(length).value, ()):
-                    if exemption.holds_at(at):
-                        return exemption
-        return None
+        return next((exemption for exemption in self.find_ever(client) if exemption.holds_at(at)), None)
+
+    def find_ever(self, client: Client) -> list[Exemption]:
+        """Give all exemptions that ever covered the address or prefix, the widest first."""
+        found: list[Exemption] = []
+        value, longest = client.value, client.length
+        for length, behind, exemptions in self._prefixes[client.version]:
+            if length <= longest and (value >> behind) in exemptions:
+                found += exemptions[value >> behind]
+        return found
 
 
 @dataclass(frozen=True, slots=True)

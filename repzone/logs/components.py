@@ -5,7 +5,32 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from repzone.logs import amavis, postfix_cleanup, postfix_postscreen, postfix_smtpd
+from repzone.logs import (
+    amavis,
+    clamav,
+    courier,
+    cyrus,
+    dovecot,
+    exim,
+    haraka,
+    imapd,
+    mailscanner,
+    milter_greylist,
+    nginx,
+    opensmtpd,
+    policyd_spf,
+    postfix_cleanup,
+    postfix_postscreen,
+    postfix_queue,
+    postfix_smtpd,
+    postgrey,
+    rspamd,
+    sendmail,
+    spamassassin,
+    sqlgrey,
+    uwimap,
+    vpopmail,
+)
 from repzone.logs.fact import Fact
 from repzone.logs.syslog import Header
 
@@ -18,13 +43,49 @@ COMPONENTS: tuple[tuple[re.Pattern[str], Parse], ...] = (
     (re.compile(_POSTFIX + "smtpd"), postfix_smtpd.parse),
     (re.compile(_POSTFIX + "cleanup"), postfix_cleanup.parse),
     (re.compile(_POSTFIX + "postscreen"), postfix_postscreen.parse),
+    (re.compile(_POSTFIX + "qmgr"), postfix_queue.parse),
+    (re.compile(_POSTFIX + "(?:smtp|lmtp|local|virtual|pipe|error|discard)"), postfix_queue.parse_delivery),
     (re.compile(r"(?:/usr/(?:local/)?s?bin/)?amavisd?(?:-new)?"), amavis.parse),
+    (re.compile(r"clamav-milter"), clamav.parse),
+    (re.compile(r"clamsmtpd"), clamav.parse_proxy),
+    (re.compile(r"haraka"), haraka.parse),
+    (re.compile(r"MailScanner|mailscanner|MSMilter"), mailscanner.parse),
+    (re.compile(r"milter-greylist"), milter_greylist.parse),
+    (re.compile(r"policyd-spf|pyspf-milter"), policyd_spf.parse),
+    (re.compile(r"postgrey"), postgrey.parse),
+    (re.compile(r"rspamd(?>(?:[_-]\w++)?)"), rspamd.parse),
+    (
+        re.compile(r"(?:/usr/(?:local/)?(?:s?bin|lib|libexec)/)?(?:sendmail(?:[-.][\w.-]++)?|sm-[\w.-]++)"),
+        sendmail.parse,
+    ),
+    (re.compile(r"spamd"), spamassassin.parse),
+    (re.compile(r"sqlgrey"), sqlgrey.parse),
+    (re.compile(r"courieresmtpd|esmtpd(?:-ssl|-msa)?"), courier.parse_esmtp),
+    (re.compile(r"(?:courier-?)?(?:imap|pop3)(?:d-ssl|login)|courier-?(?:imapd?|pop3d?)|sqwebmaild"), courier.parse),
+    (re.compile(r"cyrus/[\w-]++|imaps?|pop3s?|nntps?|nntpd|sieve|timsieved|lmtp(?>(?:d|unix)?)"), cyrus.parse),
+    (re.compile(r"exim\d?"), exim.parse),
+    (re.compile(r"dovecot(?:-auth)?|auth(?:-worker)?"), dovecot.parse),
+    (re.compile(r"imapd|pop3d"), imapd.parse),
+    (re.compile(r"nginx"), nginx.parse),
+    (re.compile(r"(?:open)?smtpd"), opensmtpd.parse),
+    (re.compile(r"ipop[23]d"), uwimap.parse),
+    (re.compile(r"vpopmail|vchkpw"), vpopmail.parse),
 )
 
 
-def find(program: str) -> Parse | None:
-    """Give the parser for a program's lines, None when no component is meant."""
+def component(parse: Parse) -> str:
+    """Give the name of the component that a parser is for: that of its file, `postfix` for all of Postfix'."""
+    name = parse.__module__.rpartition(".")[2]
+    return "postfix" if name.startswith("postfix_") else name.replace("_", "-")
+
+
+NAMES = tuple(sorted({component(parse) for _, parse in COMPONENTS}))
+"""The components that lines can be restricted to."""
+
+
+def find(program: str, only: str = "") -> Parse | None:
+    """Give the parser for a program's lines, None when no component is meant, or not the one that is named."""
     for pattern, parse in COMPONENTS:
-        if pattern.fullmatch(program):
+        if pattern.fullmatch(program) and only in ("", component(parse)):
             return parse
     return None

@@ -31,7 +31,7 @@ class Kind(Enum):
     REMOVED = "removed"  # the message `queue` is gone
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which would cost more than all the rest of a line
 class Fact:
     """What a line says of a client; `reply` is the part of a refusal that only our server can have written."""
 
@@ -44,17 +44,20 @@ class Fact:
     session: str = ""  # names the session on its server; "" when the line tells none
     queue: str = ""  # names the message on its server
     mid: str = ""  # the Message-ID as the sender chose it, without brackets; two clients may choose the same one
-    sender: str = ""  # envelope addresses as the client chose them: join hashes them, nothing else sees them
-    recipient: str = ""
+    sender: str | None = None  # envelope addresses as the client chose them, "" for `<>`, None when not told:
+    recipient: str | None = None  # join hashes them, nothing else sees them
     stage: str = ""  # the SMTP command before it
     reply: str = ""
     detail: str = ""  # evidence for people: no secrets, no mail addresses
+    text: str = ""  # the whole message, where its daemon logs it twice
     login: bool = False
     verdict: bool = False  # judges the message `queue` as a whole, which other components may do too
     later: bool = False  # the line that names the client of `queue` or `mid` may come behind this one
     traffic: bool = False  # this connection adds to the clean traffic of its client
     users: bool = False  # the service is one that users of ours log in at
-    echo: bool = False  # only says again, in the session, what an earlier line of it said
+    echo: bool = False  # only says again, in the session, what earlier lines of it said, if they told as many
+    server: str = ""  # where a line was written that tells of a login and may name no session
+    database: str = ""  # the password database that tells of a login, as the service that asked it does too
     failed: tuple[int, int] | None = None  # failed AUTH and unknown commands, when the daemon counts them
 
 

@@ -1,11 +1,11 @@
 """Facts of many lines in, events and hits out: one offence that several lines describe counts once.
 
-`State` is all that is remembered between lines. It is bounded, and `dump` and `load` give and take it as JSON, so that
-a log may be cut between any two lines and gives the same events.
+`State` is all that is remembered between lines, so that a log may be cut between any two and gives the same events.
 
 - A client that logged in is a user of ours: what it does later in that session, or with that message, is no offence.
 - A refusal that our own zone caused is a hit; what follows from it in that session is not an offence.
 - smtpd's counters at disconnect count only what no earlier line of the session told.
+- Failed logins that a service and the password databases under it tell count once, in whatever order (`attempts`).
 - Who did what a line without address tells is known by its session, its queue id or its Message-ID. A Message-ID that
   two clients used names neither.
 - Greylisting opens a wait, which a pass or a delivery of the same letter (sender and recipient) closes.
@@ -13,27 +13,24 @@ a log may be cut between any two lines and gives the same events.
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import astuple, dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
 
+from repzone.logs.attempts import Attempts
 from repzone.logs.fact import Fact, Kind, parse_client
-from repzone.model import Client, Event, Exemptions, Hit, Traffic, Wait
+from repzone.logs.state import LOOPBACK, Message, Session, State, is_reserved, keep
+from repzone.model import Client, Event, Hit, Traffic, Wait
 from repzone.reasons import CATALOGUE
 
-LIMIT = 5_000  # of sessions, and of messages
 MOST = 10_000  # of one event's count
 _GREYLISTED = {"greylisted", "greylist_early_retry"}
-_AUTH_ATTEMPTS = {"auth_failed", "auth_mechanism_invalid", "auth_not_offered", "rate_limit"}
+_AUTH_ATTEMPTS = {
+    *("auth_failed", "auth_unknown_user", "auth_mechanism_invalid", "auth_not_offered", "auth_policy_refused"),
+    "rate_limit",
+}
 _REUSED = 3_600  # a queue id may name another message after that many seconds
-_LINGER = 60  # seconds that a removed message is still known
 _SAME_ATTEMPT = 60  # a greylister and the server that asked it tell one attempt within that many seconds
 
-V = TypeVar("V")
 Outcome = tuple[Event | Hit | Traffic | Wait, ...]
-_RESERVED = Exemptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,102 +56,6 @@ class OwnZones:
         return any(prefix and prefix in reply for prefix in prefixes)
 
 
-@dataclass(slots=True)
-class Session:
-    """One SMTP session as far as its lines told."""
-
-    client: str
-    whole: bool = False  # its first line was seen
-    auth: int = 0  # failed logins that were told
-    unknown: int = 0  # unknown commands that were told
-    hit: bool = False
-    login: bool = False
-    offended: bool = False
-    tls: bool = False  # its TLS handshake failed
-    lost: str = ""  # how it broke, while it is not known whether that is another offence
-
-
-@dataclass(slots=True)
-class Message:
-    """One queue id: whose message it is, when it was judged (0: not yet), whether it was taken, its sender hashed."""
-
-    client: str
-    login: bool = False
-    judged: int = 0
-    accepted: bool = False
-    sender: str = ""
-
-
-class State:
-    """What is remembered between lines, oldest first out; `key` is what envelope addresses are hashed with."""
-
-    def __init__(self, key: bytes = b"") -> None:
-        self.key = key
-        self.sessions: OrderedDict[str, Session] = OrderedDict()
-        self.messages: OrderedDict[str, Message] = OrderedDict()
-        self.gone: OrderedDict[str, int] = OrderedDict()  # queue ids whose message was removed, and when
-        self.mids: OrderedDict[str, list[str]] = OrderedDict()  # Message-ID, hashed: client, "" for two; queue id
-        self.owed: OrderedDict[str, list[Any]] = OrderedDict()  # queue or Message-ID: offences without client
-        self.letters: OrderedDict[str, list[Any]] = OrderedDict()  # client and letter: when who greylisted it last
-
-    def dump(self) -> dict[str, Any]:
-        """Give the state as JSON can hold it."""
-        return {
-            "sessions": [[key, *astuple(session)] for key, session in self.sessions.items()],
-            "messages": [[key, *astuple(message)] for key, message in self.messages.items()],
-            "gone": list(self.gone.items()),
-            "mids": list(self.mids.items()),
-            "owed": list(self.owed.items()),
-            "letters": list(self.letters.items()),
-        }
-
-    @classmethod
-    def load(cls, dumped: Mapping[str, Any], key: bytes = b"") -> State:
-        """Take what `dump` gave."""
-        state = cls(key)
-        state.sessions.update((key, Session(*values)) for key, *values in dumped["sessions"])
-        state.messages.update((key, Message(*values)) for key, *values in dumped["messages"])
-        state.gone.update(dumped["gone"])
-        state.mids.update(dumped["mids"])
-        state.owed.update(dumped["owed"])
-        state.letters.update(dumped["letters"])
-        return state
-
-    def hash(self, *texts: str) -> str:
-        """Hash what nobody is to read in the database: 32 hex digits, the same for the same key and texts."""
-        text = "\0".join(texts).lower().encode("utf-8", "surrogatepass")
-        return hashlib.blake2b(text, digest_size=16, key=self.key).hexdigest()
-
-    def find(self, fact: Fact) -> Session | None:
-        """Give the client's session; None when it is not known, or is another client's by the same name."""
-        session = self.sessions.get(fact.session)
-        return session if session is not None and session.client == fact.client else None
-
-    def open(self, fact: Fact, whole: bool = False) -> Session:
-        """Give the client's session, a new one if need be; a line without session gets one that is not kept."""
-        session = None if whole else self.find(fact)
-        if session is None:
-            session = Session(fact.client, whole)
-            if fact.session:
-                _keep(self.sessions, fact.session, session)
-        return session
-
-    def name(self, fact: Fact) -> tuple[str, str]:
-        """Give client and queue id of a line that names no client; "" when nothing tells, or two are meant."""
-        session = self.sessions.get(fact.session) if fact.session else None
-        if session is not None:
-            return session.client, fact.queue
-        message = self.messages.get(fact.queue) if fact.queue else None
-        if message is not None:
-            return message.client, fact.queue
-        client, queue = self.mids.get(self.mid(fact), ("", "")) if fact.mid else ("", "")
-        return client, fact.queue or queue
-
-    def mid(self, fact: Fact) -> str:
-        """Hash a Message-ID, for short."""
-        return self.hash(fact.mid)[:16]
-
-
 def join(state: State, fact: Fact, own: OwnZones, line: int = 0) -> Outcome:
     """Take one line's fact, change the state, and give what is now known to have happened.
 
@@ -162,7 +63,7 @@ def join(state: State, fact: Fact, own: OwnZones, line: int = 0) -> Outcome:
     """
     kind = fact.kind
     if not fact.client and kind in _NEED_CLIENT:
-        client, queue = state.name(fact)
+        client, queue = state.name(fact.session, fact.queue, fact.mid)
         if not client:
             if kind is Kind.OFFENCE and fact.later:
                 _owe(state, fact)
@@ -171,148 +72,125 @@ def join(state: State, fact: Fact, own: OwnZones, line: int = 0) -> Outcome:
     if kind is Kind.OFFENCE:
         return _offence(state, fact, own, line)
     if kind is Kind.CONNECT:
-        state.open(fact, whole=True)
+        if fact.client in LOOPBACK:
+            return ()  # a filter of ours, and so often that it is not worth remembering
+        state.begin(fact.session, fact.client)
         return _count(fact, fact.client, connections=1) if fact.traffic else ()
     if kind is Kind.DISCONNECT:
         return _disconnect(state, fact, line)
     if kind is Kind.QUEUED:
         return _queued(state, fact, own, line)
     if kind is Kind.LOGIN:
-        state.open(fact).login = True
-    elif kind is Kind.FAULT:
-        state.open(fact).auth += fact.count
+        state.open(fact.session, fact.client).login = True
+        return _count(fact, fact.client, connections=1) if fact.traffic else ()
+    if kind is Kind.FAULT:
+        state.open(fact.session, fact.client).auth += fact.count
     elif kind is Kind.NAMED:
         message = state.messages.get(fact.queue)
-        if message is not None:
-            return _name(state, fact, message, own, line)
+        return _name(state, fact, message, own, line) if message is not None else ()
     elif kind is Kind.ACCEPTED:
-        return _accepted(state, fact)
+        return _accepted(state, fact, own, line)
     elif kind is Kind.PASSED:
-        return _close(state, fact, fact.client, state.hash(fact.sender), line)
+        return _close(state, fact, fact.client, state.hash(fact.sender or ""), line)
     elif kind is Kind.DELIVERED:
         message = state.messages.get(fact.queue)
-        if message is not None and message.sender:
-            return _close(state, fact, message.client, message.sender, line)
+        return _close(state, fact, message.client, message.sender, line) if message is not None else ()
     elif kind is Kind.REMOVED:
-        _remove(state, fact)
+        state.remove(fact.queue, fact.at)
     return ()
 
 
-_NEED_CLIENT = {Kind.OFFENCE, Kind.DISCONNECT, Kind.PASSED, Kind.LOGIN, Kind.FAULT}
+_NEED_CLIENT = {Kind.OFFENCE, Kind.DISCONNECT, Kind.QUEUED, Kind.ACCEPTED, Kind.PASSED, Kind.LOGIN, Kind.FAULT}
 
 
 def _queued(state: State, fact: Fact, own: OwnZones, line: int) -> Outcome:
+    session = state.find(fact.session, fact.client)
+    login = fact.login or (session is not None and session.login)
     if fact.login:
-        state.open(fact).login = True
+        state.open(fact.session, fact.client).login = True
     if not fact.queue:
         return ()
-    message = Message(fact.client, fact.login)
-    state.gone.pop(fact.queue, None)
-    _keep(state.messages, fact.queue, message)
-    paid = _pay(state, fact.queue, message, fact.queue, own, line)
+    message = state.take(fact.queue, fact.client, login)
+    paid = _pay(state, fact.queue, fact, message, own, line)
     return (*paid, *_name(state, fact, message, own, line)) if fact.mid else paid
 
 
-def _remove(state: State, fact: Fact) -> None:
-    """Forget a message, though not at once: what other components tell of it may be logged a little later."""
-    if fact.queue in state.messages:
-        state.gone[fact.queue] = fact.at
-    while state.gone:
-        queue, at = next(iter(state.gone.items()))
-        if at + _LINGER > fact.at:
-            break
-        del state.gone[queue]
-        state.messages.pop(queue, None)
-
-
 def _name(state: State, fact: Fact, message: Message, own: OwnZones, line: int) -> Outcome:
-    """Note whose Message-ID it is. A filter on this machine that hands the message back in is not another client."""
-    mid = state.mid(fact)
-    known = state.mids.get(mid)
-    address = parse_client(message.client)
-    if known is not None and address is not None and _RESERVED.find(address, fact.at) is not None:
-        return ()
-    client = "" if message.login or (known is not None and known[0] != message.client) else message.client
-    _keep(state.mids, mid, [client, fact.queue])
-    return _pay(state, mid, message, fact.queue, own, line) if client else ()
+    mid = state.mid(fact.mid)
+    return _pay(state, mid, fact, message, own, line) if state.note_mid(mid, fact.queue, message) else ()
 
 
 def _owe(state: State, fact: Fact) -> None:
     """Keep an offence until a line names its client; of one message, one is enough for what is told of it whole."""
-    key = fact.queue or (state.mid(fact) if fact.mid else "")
+    key = fact.queue or (state.mid(fact.mid) if fact.mid else "")
     if not key:
         return
     owed = state.owed.get(key) or []
     if len(owed) < _OWED:
-        owed.append([fact.at, fact.component, fact.reason, fact.count, fact.stage, fact.detail, fact.verdict])
-    _keep(state.owed, key, owed)
+        told = fact.at, fact.component, fact.reason, fact.count, fact.stage, fact.detail, fact.verdict, fact.reply
+        owed.append(list(told))
+    keep(state.owed, key, owed)
 
 
 _OWED = 100  # offences that one message can owe
 
 
-def _pay(state: State, key: str, message: Message, queue: str, own: OwnZones, line: int) -> Outcome:
-    """Give the offences that waited for the name of their client, which the caller has just made known."""
+def _pay(state: State, key: str, named: Fact, message: Message, own: OwnZones, line: int) -> Outcome:
+    """Give the offences that waited for the name of their client, which `named` has just made known."""
     outcome: Outcome = ()
-    for at, component, reason, count, stage, detail, verdict in state.owed.pop(key, ()):
-        fact = Fact(
-            *(Kind.OFFENCE, message.client, component, at, reason, count),
-            **{"queue": queue, "stage": stage, "detail": detail, "verdict": verdict},
-        )
-        outcome += _offence(state, fact, own, line)
+    for at, component, reason, count, stage, detail, verdict, reply in state.owed.pop(key, ()):
+        if abs(named.at - at) < _REUSED:
+            owed = Fact(Kind.OFFENCE, message.client, component, at, reason, count, detail=detail, verdict=verdict)
+            outcome += _offence(state, replace(owed, queue=named.queue, stage=stage, reply=reply), own, line)
     return outcome
 
 
 def _count(fact: Fact, client: str, connections: int = 0, messages: int = 0) -> Outcome:
     address = parse_client(client)
-    return (Traffic(fact.at, address, connections, messages),) if address is not None else ()
+    if address is None or is_reserved(client):
+        return ()
+    return (Traffic(fact.at, address, connections, messages),)
 
 
-def _accepted(state: State, fact: Fact) -> Outcome:
+def _accepted(state: State, fact: Fact, own: OwnZones, line: int) -> Outcome:
+    """Count a message once, however often it is tried. A line that names client and message tells both at once."""
+    paid: Outcome = ()
     message = state.messages.get(fact.queue) if fact.queue else None
+    if fact.client and (message is None or message.client != fact.client):
+        paid = _queued(state, fact, own, line)
+        message = state.messages.get(fact.queue) if fact.queue else None
     if message is None:
-        return _count(fact, fact.client, messages=fact.count) if fact.client else ()
-    if fact.sender:
+        return (*paid, *_count(fact, fact.client, messages=fact.count)) if fact.client else ()
+    if is_reserved(message.client):
+        return paid
+    if fact.sender is not None:
         message.sender = state.hash(fact.sender)
     if message.accepted:
-        return ()
+        return paid
     message.accepted = True
-    return _count(fact, message.client, messages=1)
-
-
-def _letter(state: State, sender: str, fact: Fact, client: Client) -> tuple[str, str]:
-    """Name sender (hashed) and recipient, alone and for a client: greylisters take its network for it."""
-    letter = state.hash(sender, fact.recipient)
-    return letter, f"{client.truncate(24 if client.version == 4 else 64).to_text()} {letter}"
+    return (*paid, *_count(fact, message.client, messages=1))
 
 
 def _wait(state: State, fact: Fact, client: Client, line: int) -> Outcome:
     """Open a wait; what the greylister and its server tell of one attempt is one event."""
     event = Event(fact.at, client, fact.reason, 1, fact.component, fact.detail, line=line)
-    if not fact.recipient:
+    if fact.sender is None or not fact.recipient:
         return (event,)
-    letter, name = _letter(state, state.hash(fact.sender), fact, client)
+    letter = state.hash(state.hash(fact.sender), fact.recipient)
+    name = f"{client.truncate(24 if client.version == 4 else 64).to_text()} {letter}"  # as greylisters take it
     at, component = state.letters.get(name, (0, fact.component))
-    _keep(state.letters, name, [fact.at, fact.component])
     if component != fact.component and abs(fact.at - at) < _SAME_ATTEMPT:
         return ()
+    keep(state.letters, name, [fact.at, fact.component])
     return (event, Wait(fact.at, client, letter, component=fact.component, line=line))
 
 
 def _close(state: State, fact: Fact, client: str, sender: str, line: int) -> Outcome:
     address = parse_client(client)
-    if address is None or not fact.recipient:
+    if address is None or not sender or not fact.recipient or is_reserved(client):
         return ()
-    letter, name = _letter(state, sender, fact, address)
-    state.letters.pop(name, None)
+    letter = state.hash(sender, fact.recipient)
     return (Wait(fact.at, address, letter, closed=True, component=fact.component, line=line),)
-
-
-def _keep(known: OrderedDict[str, V], key: str, value: V) -> None:
-    known[key] = value
-    known.move_to_end(key)
-    if len(known) > LIMIT:
-        known.popitem(last=False)
 
 
 def _offence(state: State, fact: Fact, own: OwnZones, line: int) -> Outcome:
@@ -322,16 +200,46 @@ def _offence(state: State, fact: Fact, own: OwnZones, line: int) -> Outcome:
         return ()
     if message is not None and parse_client(message.client) != client:
         message = None
-    session = state.open(fact)
+    session = state.open(fact.session, fact.client)
+    if (fact.echo and session.hit) or (fact.text and _was_said(state, session, fact)):
+        return ()
     if own.names(fact.reply):
         session.hit = True
         return (Hit(fact.at, client, fact.component, line),)
     if not fact.reason or _is_own_user(session, message) or _was_told(state, fact, session, message):
         return ()
-    session.offended = True
+    count = fact.count - session.told if fact.echo else fact.count
+    session.told += count
     if fact.reason in _GREYLISTED:
         return _wait(state, fact, client, line)
-    return (Event(fact.at, client, fact.reason, min(fact.count, MOST), fact.component, fact.detail, line=line),)
+    if fact.stage == "AUTH" and fact.reason in _AUTH_ATTEMPTS:
+        count = _count_untold(state, fact, count)
+    if not count:
+        return ()
+    return (Event(fact.at, client, fact.reason, min(count, MOST), fact.component, fact.detail, line=line),)
+
+
+def _count_untold(state: State, fact: Fact, count: int) -> int:
+    """Give how many of `count` failed logins neither the other lines of the session nor those of its client told."""
+    database, client = fact.database, fact.client.removeprefix("::ffff:")
+    server = fact.server or fact.session.partition(" ")[0]
+    if fact.session and fact.server:
+        count, database = _add(state, f"{fact.session} {client}", database, count, fact.at), ""
+    return _add(state, f"{server} {client}", database, count, fact.at) if count else 0
+
+
+def _add(state: State, key: str, database: str, count: int, at: int) -> int:
+    attempts = state.attempts.get(key) or Attempts()
+    keep(state.attempts, key, attempts)
+    return attempts.add(database, count, at)
+
+
+def _was_said(state: State, session: Session, fact: Fact) -> bool:
+    """Tell whether this is the second copy of a message (Exim's main and reject log, both by syslog)."""
+    text = state.hash(fact.text)[:16]
+    again = session.said == text and abs(fact.at - session.said_at) <= 1
+    session.said, session.said_at = "" if again else text, fact.at
+    return again
 
 
 def _is_own_user(session: Session, message: Message | None) -> bool:
@@ -354,7 +262,7 @@ def _was_told(state: State, fact: Fact, session: Session, message: Message | Non
         session.unknown += fact.count
     elif fact.reason == "tls_failed":
         session.tls = True
-    if fact.echo and session.offended:
+    if fact.echo and session.told >= fact.count:
         return True
     return fact.verdict and _was_judged(state, fact, message)
 
@@ -364,23 +272,24 @@ def _was_judged(state: State, fact: Fact, message: Message | None) -> bool:
         return False
     if message is None:
         message = Message(fact.client)
-        _keep(state.messages, fact.queue, message)
+        keep(state.messages, fact.queue, message)
     judged, message.judged = message.judged, fact.at
     return judged > 0 and abs(fact.at - judged) < _REUSED
 
 
 def _disconnect(state: State, fact: Fact, line: int) -> Outcome:
-    session = state.find(fact) or Session(fact.client)
+    session = state.find(fact.session, fact.client) or Session(fact.client)
     state.sessions.pop(fact.session, None)
     client = parse_client(fact.client)
     if client is None or session.hit or session.login or fact.login:
         return ()
     auth, unknown = fact.failed or (0, 0)
     told: list[tuple[str, int, str]] = []
-    if auth > session.auth:
+    more = _count_untold(state, fact, auth - session.auth) if auth > session.auth else 0
+    if more:
         reason = "auth_not_offered" if session.whole and session.auth == 0 else "auth_failed"
-        told.append((reason, auth - session.auth, f"disconnect: {auth} failed AUTH"))
-    elif session.lost and session.auth == 0:
+        told.append((reason, more, f"disconnect: {auth} failed AUTH"))
+    elif session.lost and session.auth == auth == 0:
         told.append((session.lost, 1, "connection broken without a login"))
     if unknown > session.unknown:
         told.append(("unknown_command", unknown - session.unknown, f"disconnect: {unknown} unknown commands"))

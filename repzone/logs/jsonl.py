@@ -81,6 +81,7 @@ class JsonlReader:
 
     def __init__(self) -> None:
         self.lines = self.skipped = self.unmatched = 0
+        self.newest: int | None = None  # the newest instant of an event
         self.faults: list[str] = []
 
     def read(self, line: bytes, number: int, reference: int) -> tuple[Event, ...]:
@@ -89,12 +90,14 @@ class JsonlReader:
         if not line.strip():
             return ()
         try:
-            return (parse(line, number),)
+            event = parse(line, number)
         except ValueError as error:
             self.skipped += 1
             if len(self.faults) < 5:
                 self.faults.append(f"line {number}: {error}")
             return ()
+        self.newest = max(event.at, self.newest or event.at)
+        return (event,)
 
     def dump(self) -> dict[str, Any]:
         """Give what must be remembered between runs: nothing."""

@@ -2,61 +2,201 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from datetime import tzinfo
+from itertools import groupby
 from typing import Any
 
 from repzone.logs import components, syslog
-from repzone.logs.join import Outcome, OwnZones, State, join
+from repzone.logs.join import Outcome, OwnZones, join
+from repzone.logs.skim import Found, skim
 from repzone.logs.stamp import Stamps
+from repzone.logs.state import State
+from repzone.logs.syslog import Header
 
 LONGEST = 65_536  # octets; a longer line is an attack or no log
 _PROGRAMS = 1024
+_TAGS = 20_000
+_STAMPS = 5_000
+_USUAL = re.compile(
+    r"([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)[.\d]*+(Z|[+-]\d\d:\d\d|)(?= )"
+)
+
+
+class _Instants(dict[tuple[str, str], int | None]):
+    """Stamps as most lines have them (to the second, and offset), and their instants; None for none. Bounded."""
+
+    def __init__(self, stamps: Stamps) -> None:
+        super().__init__()
+        self.reference = 0
+        self._stamps = stamps
+
+    def __missing__(self, stamp: tuple[str, str]) -> int | None:
+        header = syslog.parse(f"{stamp[0]}{stamp[1]} host program:", self._stamps, self.reference)
+        if len(self) >= _STAMPS:
+            self.clear()
+        at = self[stamp] = header.at if header is not None else None
+        return at
 
 
 class Reader:
     """Reads one log in order. `lines`, `skipped` and `unmatched` count since it was made."""
 
-    def __init__(self, zone: tzinfo, own: OwnZones | None = None, dumped: Mapping[str, Any] | None = None) -> None:
-        """Take the time zone of stamps without one, our zones, and what `dump` gave after the line before."""
+    def __init__(
+        self,
+        zone: tzinfo,
+        own: OwnZones | None = None,
+        dumped: Mapping[str, Any] | None = None,
+        key: bytes = b"",
+        find: Callable[[str], components.Parse | None] = components.find,
+    ) -> None:
+        """Take the time zone of stamps without one, our zones, what `dump` gave after the line before, the key that
+        envelope addresses are hashed with, and what knows a program's parser.
+        """
         self.lines = 0  # all
         self.skipped = 0  # too long, with NUL, or not UTF-8
         self.unmatched = 0  # of no known form, so that not even the program is known
+        self.newest: int | None = None  # the newest stamp of all lines that have one
         self._own = own or OwnZones()
         self._stamps = Stamps(zone)
-        self._state = State.load(dumped) if dumped else State()
+        self._state = State.load(dumped, key) if dumped else State(key)
+        self._find_parser = find
         self._parsers: dict[str, components.Parse | None] = {}
+        # What the beginning of a line says, for those that are written the usual way and were read before.
+        self._reference = 0
+        self._instants = _Instants(self._stamps)
+        self._tags: dict[str, tuple[str, str, str, components.Parse | None]] = {}
 
     def read(self, line: bytes, number: int, reference: int) -> Outcome:
         """Give what the line completes; `number` is its number in its source, `reference` the instant near which it
         was written (a file's time), from which stamps without year take theirs.
         """
+        text = _decode(line)
         self.lines += 1
-        if len(line) > LONGEST or b"\0" in line:
+        if text is None:
             self.skipped += 1
             return ()
-        try:
-            text = line.rstrip(b"\r\n").decode()
-        except UnicodeDecodeError:
-            self.skipped += 1
-            return ()
-        header = syslog.parse(text, self._stamps, reference)
-        if header is None:
-            self.unmatched += 1
-            return ()
-        try:
-            parse = self._parsers[header.program]
-        except KeyError:
-            parse = self._find(header.program)
-        fact = parse(header) if parse is not None else None
-        return join(self._state, fact, self._own, number) if fact is not None else ()
+        return self._read(text, number, reference)
+
+    def read_block(self, block: bytes, number: int, reference: int) -> Found:
+        """Give what the whole lines of a block complete, of which the first has that number: the same as `read` line
+        by line, but much faster, and with clean traffic added up a client and hour.
+        """
+        if reference != self._reference:
+            self._reference = self._instants.reference = reference
+            self._instants.clear()
+        found: Found = []
+        for text, lines in _decode_block(block):
+            self.lines += lines
+            if text is None:
+                self.skipped += lines
+            else:
+                found += self._read_text(text, number)
+                self._see(text)
+            number += lines
+        return found
 
     def dump(self) -> dict[str, Any]:
         """Give what must be kept for the lines to come, as JSON can hold it."""
         return self._state.dump()
 
+    def _read_text(self, text: str, number: int) -> Found:
+        if self._find_parser is components.find:
+            return skim(text, number, self._state, self._instants, self._read_known)
+        found: Found = []  # only one component is wanted, and the skimmer knows several
+        for number, line in enumerate(text.removesuffix("\n").split("\n"), number):  # noqa: B020 - counts on
+            found += self._read_known(line, number)
+        return found
+
+    def _read(self, text: str, number: int, reference: int) -> Outcome:
+        return self._join(syslog.parse(text, self._stamps, reference), number)
+
+    def _join(self, header: Header | None, number: int) -> Outcome:
+        if header is None:
+            self.unmatched += 1
+            return ()
+        if header.at > (self.newest or 0):
+            self.newest = header.at
+        parse = self._find(header.program)
+        fact = parse(header) if parse is not None else None
+        return join(self._state, fact, self._own, number) if fact is not None else ()
+
     def _find(self, program: str) -> components.Parse | None:
-        if len(self._parsers) >= _PROGRAMS:
-            self._parsers.clear()
-        parse = self._parsers[program] = components.find(program)
-        return parse
+        try:
+            return self._parsers[program]
+        except KeyError:
+            if len(self._parsers) >= _PROGRAMS:
+                self._parsers.clear()
+            parse = self._parsers[program] = self._find_parser(program)
+            return parse
+
+    def _read_known(self, line: str, number: int) -> Outcome:
+        """Read a line, whose beginning is likely one that was read before."""
+        space = line.find(" ", 15)
+        colon = line.find(": ", space)
+        tag = self._tags.get(line[space + 1 : colon])
+        message = line[colon + 2 :]
+        if tag is None or message.startswith(("message repeated ", "[ID ")):
+            return self._learn(line, space, colon, number)
+        host, program, pid, parse = tag
+        if parse is None:
+            return ()
+        usual = _USUAL.match(line)
+        at = self._instants[usual[1], usual[2]] if usual is not None else None
+        if at is None:
+            return self._read(line, number, self._reference)
+        fact = parse(Header(at, host, program, pid, message))
+        return join(self._state, fact, self._own, number) if fact is not None else ()
+
+    def _learn(self, line: str, space: int, colon: int, number: int) -> Outcome:
+        """Read a line, and keep what its beginning says if it is written the usual way: stamp, host, program, pid."""
+        header = syslog.parse(line, self._stamps, self._reference)
+        if header is not None and header.message == line[colon + 2 :]:
+            text = line[space + 1 : colon]
+            pid = f"[{header.pid}]" if header.pid else ""
+            usual = _USUAL.match(line)
+            if text == f"{header.host} {header.program}{pid}" and usual is not None and usual.end() == space:
+                if len(self._tags) >= _TAGS:
+                    self._tags.clear()
+                self._tags[text] = (header.host, header.program, header.pid, self._find(header.program))
+        return self._join(header, number)
+
+    def _see(self, text: str) -> None:
+        """Note how far in time the log has been read: to the last line of a text."""
+        last = text.rfind("\n", 0, -1) + 1
+        header = syslog.parse(text[last:-1], self._stamps, self._reference)
+        if header is not None and header.at > (self.newest or 0):
+            self.newest = header.at
+
+
+def _decode(line: bytes) -> str | None:
+    """Give the text of a line; None for one that is too long, has a NUL, or is not UTF-8."""
+    if len(line) > LONGEST or b"\0" in line:
+        return None
+    try:
+        return line.rstrip(b"\r\n").decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _decode_block(block: bytes) -> Iterator[tuple[str | None, int]]:
+    """Yield runs of whole lines, each with its end, that are fit to be read, and None for each that is not, with the
+    number of lines.
+    """
+    if b"\0" not in block and b"\r" not in block:
+        try:
+            text = block.decode()
+        except UnicodeDecodeError:
+            pass
+        else:
+            if len(block) <= LONGEST or max(map(len, block.split(b"\n"))) <= LONGEST:
+                yield text, text.count("\n")
+                return
+    lines = [_decode(line) for line in block.removesuffix(b"\n").split(b"\n")]
+    for fit, run in groupby(lines, lambda line: line is not None):
+        texts = list(run)
+        if fit:
+            yield "".join(f"{line}\n" for line in texts), len(texts)
+        else:
+            yield None, len(texts)

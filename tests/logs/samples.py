@@ -30,10 +30,10 @@ def load_samples(name: str) -> list[tuple[str, str]]:
     return [(wanted[2:], message) for wanted, message in pairs]
 
 
-def load_sessions() -> list[tuple[str, list[str], Wanted]]:
-    """Read blocks of every `sessions*.txt`: a title, log lines, and what they must give in order."""
+def load_sessions(pattern: str = "sessions*.txt") -> list[tuple[str, list[str], Wanted]]:
+    """Read blocks of every such file: a title, log lines, and what they must give in order."""
     blocks: list[tuple[str, list[str], Wanted]] = []
-    files = sorted(DATA.glob("sessions*.txt"))
+    files = sorted(DATA.glob(pattern))
     for text in (block for file in files for block in file.read_text().split("\n## ")[1:]):
         title, *rest = [line for line in text.splitlines() if line]
         lines = [put_header(*line.split(": ", 1)) for line in rest if not line.startswith("> ")]

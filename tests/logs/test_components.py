@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from repzone.logs import amavis, components, postfix_cleanup, postfix_postscreen, postfix_smtpd
+from repzone.logs import (
+    amavis,
+    components,
+    exim,
+    opensmtpd,
+    postfix_cleanup,
+    postfix_postscreen,
+    postfix_queue,
+    postfix_smtpd,
+)
 
 
 @pytest.mark.parametrize(
@@ -21,11 +30,15 @@ from repzone.logs import amavis, components, postfix_cleanup, postfix_postscreen
         ("amavis", amavis.parse),
         ("amavisd-new", amavis.parse),
         ("/usr/sbin/amavisd", amavis.parse),
-        ("postfix/smtp", None),
+        ("postfix/qmgr", postfix_queue.parse),
+        ("postfix/smtp", postfix_queue.parse_delivery),
+        ("postfix/relay/smtp", postfix_queue.parse_delivery),
         ("postfix/anvil", None),
         ("postfix/smtpdx", None),
         ("xpostfix/smtpd", None),
-        ("smtpd", None),
+        ("smtpd", opensmtpd.parse),
+        ("exim", exim.parse),
+        ("exim4", exim.parse),
         ("amavis-mc", None),
         ("sshd", None),
     ],

@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from repzone.model import Hit
@@ -44,6 +45,16 @@ PIECES = (
     " blocked using bl.example.net; ",
     "https://postmaster.example.net/?ip=192.0.2.7",
     ", Queue-ID: 3F2A1B0C9D, ",
+    ": 511 blocked using bl.example.net ",
+    '",msg="511 blocked using bl.example.net.",cmd: ',
+    f",{VICTIM}): unknown user",
+    f" rhost={VICTIM}",
+    f", relay=evil [{VICTIM}], reject=550 ",
+    f"addr {VICTIM} from ",
+    f", client_address={VICTIM}, ",
+    f", ip: {VICTIM}, ",
+    f", client: {VICTIM}, server: ",
+    f" ip={VICTIM} ",
     '"', "\\", "@", "a", " ", "é", "\x1b",
 )  # fmt: skip
 TEXT = st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=6).map("".join)
@@ -61,6 +72,7 @@ def fill(template: str, texts: list[str]) -> bytes:
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
+@settings(max_examples=int(os.environ.get("REPZONE_SOAK", "0")) * 475 + 25)
 @given(texts=st.lists(LINE, min_size=4, max_size=4))
 @example(texts=[f"x from evil[{VICTIM}]; from=<y"] * 4)
 @example(texts=["x>: Recipient address rejected: https://postmaster.example.net/?ip=192.0.2.7"] * 4)

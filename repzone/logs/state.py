@@ -1,0 +1,176 @@
+"""What the reading of one log remembers between lines: sessions, messages, and who wrote what, bounded.
+
+`dump` and `load` give and take it as JSON, so that a log may be cut between any two lines and gives the same events.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from repzone.logs.attempts import Attempts
+from repzone.logs.fact import parse_client
+from repzone.model import Exemptions
+
+LIMIT = 5_000  # of sessions, of messages, of each of the others
+_LINGER = 60  # seconds that a removed message is still known
+
+LOOPBACK = {"127.0.0.1", "::1"}
+"""What this machine calls itself."""
+
+V = TypeVar("V")
+_RESERVED = Exemptions()
+
+
+@lru_cache(maxsize=4096)
+def is_reserved(client: str) -> bool:
+    """Tell whether it is nobody who could be listed: no address, or a filter of ours that hands a message back in."""
+    address = parse_client(client)
+    return address is None or _RESERVED.find(address, 0) is not None
+
+
+@dataclass(slots=True)
+class Session:
+    """One SMTP session as far as its lines told."""
+
+    client: str
+    whole: bool = False  # its first line was seen
+    auth: int = 0  # failed logins that were told
+    unknown: int = 0  # unknown commands that were told
+    hit: bool = False
+    login: bool = False
+    told: int = 0  # offences that its lines told
+    tls: bool = False  # its TLS handshake failed
+    said: str = ""  # the last message that its daemon logs twice, hashed, and when that was
+    said_at: int = 0
+    lost: str = ""  # how it broke, while it is not known whether that is another offence
+
+
+@dataclass(slots=True)
+class Message:
+    """One queue id: whose message it is, when it was judged (0: not yet), whether it was taken, its sender hashed."""
+
+    client: str
+    login: bool = False
+    judged: int = 0
+    accepted: bool = False
+    sender: str = ""
+
+
+class State:
+    """What is remembered between lines, oldest first out; `key` is what envelope addresses are hashed with."""
+
+    def __init__(self, key: bytes = b"") -> None:
+        self.key = key
+        self.sessions: OrderedDict[str, Session] = OrderedDict()
+        self.messages: OrderedDict[str, Message] = OrderedDict()
+        self.gone: OrderedDict[str, int] = OrderedDict()  # queue ids whose message was removed, and when
+        self.mids: OrderedDict[str, list[str]] = OrderedDict()  # Message-ID, hashed: client, "" for two; queue id
+        self.owed: OrderedDict[str, list[Any]] = OrderedDict()  # queue or Message-ID: offences without client
+        self.letters: OrderedDict[str, list[Any]] = OrderedDict()  # client and letter: when who greylisted it last
+        self.attempts: OrderedDict[str, Attempts] = OrderedDict()  # of a session, or of a client at a server
+
+    def dump(self) -> dict[str, Any]:
+        """Give the state as JSON can hold it."""
+        return {
+            "sessions": [[key, *astuple(session)] for key, session in self.sessions.items()],
+            "messages": [[key, *astuple(message)] for key, message in self.messages.items()],
+            "gone": list(self.gone.items()),
+            "mids": list(self.mids.items()),
+            "owed": list(self.owed.items()),
+            "letters": list(self.letters.items()),
+            "attempts": [[key, *astuple(attempts)] for key, attempts in self.attempts.items()],
+        }
+
+    @classmethod
+    def load(cls, dumped: Mapping[str, Any], key: bytes = b"") -> State:
+        """Take what `dump` gave."""
+        state = cls(key)
+        state.sessions.update((key, Session(*values)) for key, *values in dumped["sessions"])
+        state.messages.update((key, Message(*values)) for key, *values in dumped["messages"])
+        state.gone.update(dumped["gone"])
+        state.mids.update(dumped["mids"])
+        state.owed.update(dumped["owed"])
+        state.letters.update(dumped["letters"])
+        state.attempts.update((key, Attempts(*values)) for key, *values in dumped["attempts"])
+        return state
+
+    def hash(self, *texts: str) -> str:
+        """Hash what nobody is to read in the database: 32 hex digits, the same for the same key and texts."""
+        text = "\0".join(texts).lower().encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(text, digest_size=16, key=self.key).hexdigest()
+
+    def mid(self, mid: str) -> str:
+        """Hash a Message-ID, for short."""
+        return self.hash(mid)[:16]
+
+    def find(self, key: str, client: str) -> Session | None:
+        """Give the client's session; None when it is not known, or is another client's by the same name."""
+        session = self.sessions.get(key)
+        return session if session is not None and session.client == client else None
+
+    def open(self, key: str, client: str) -> Session:
+        """Give the client's session, a new one if need be; a line without session gets one that is not kept."""
+        session = self.find(key, client)
+        return session if session is not None else self.begin(key, client, whole=False)
+
+    def begin(self, key: str, client: str, *, whole: bool = True) -> Session:
+        """Begin a session, of which a line before may have told nothing (`whole`)."""
+        session = Session(client, whole)
+        if key:
+            keep(self.sessions, key, session)
+        return session
+
+    def take(self, queue: str, client: str, login: bool = False) -> Message:
+        """Note whose message a queue id names from now on."""
+        message = Message(client, login)
+        self.gone.pop(queue, None)
+        keep(self.messages, queue, message)
+        return message
+
+    def remove(self, queue: str, at: int) -> None:
+        """Forget a message, though not at once: what other components tell of it may be logged a little later."""
+        gone = self.gone
+        if queue in self.messages:
+            gone[queue] = at
+        while gone:
+            queue = next(iter(gone))
+            if gone[queue] + _LINGER > at:
+                break
+            del gone[queue]
+            self.messages.pop(queue, None)
+
+    def note_mid(self, mid: str, queue: str, message: Message) -> bool:
+        """Note whose a Message-ID is, given its hash; tell whether it names a client that may be held to account.
+
+        A filter on this machine that hands the message back in is not another client.
+        """
+        if is_reserved(message.client):
+            return False
+        known = self.mids.get(mid)
+        client = "" if message.login or (known is not None and known[0] != message.client) else message.client
+        keep(self.mids, mid, [client, queue])
+        return bool(client)
+
+    def name(self, session: str, queue: str, mid: str) -> tuple[str, str]:
+        """Give client and queue id of a line that names no client; "" when nothing tells, or two are meant."""
+        known = self.sessions.get(session) if session else None
+        if known is not None:
+            return known.client, queue
+        message = self.messages.get(queue) if queue else None
+        if message is not None:
+            return message.client, queue
+        client, found = self.mids.get(self.mid(mid), ("", "")) if mid else ("", "")
+        return client, queue or found
+
+
+def keep(known: OrderedDict[str, V], key: str, value: V) -> None:
+    """Put a value behind all others; when there are too many, the oldest goes."""
+    known[key] = value
+    known.move_to_end(key)
+    if len(known) > LIMIT:
+        known.popitem(last=False)

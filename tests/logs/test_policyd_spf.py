@@ -1,0 +1,12 @@
+"""What policyd-spf logs, message by message."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.logs.samples import check_sample, load_samples
+
+
+@pytest.mark.parametrize(("wanted", "message"), load_samples("policyd_spf.txt"))
+def test_a_message_alone_gives_what_the_table_says(wanted: str, message: str) -> None:
+    check_sample("policyd-spf[14]", wanted, message)

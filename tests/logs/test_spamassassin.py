@@ -1,0 +1,23 @@
+"""What spamd logs, message by message, of a message that the server has told of."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.logs.samples import load_samples, new_reader, put_header, read_all
+
+KNOWN = [
+    put_header("smtpd[1]", "3F2A1B0C9D: client=unknown[192.0.2.7]"),
+    put_header("cleanup[2]", "3F2A1B0C9D: message-id=<1@b.example>"),
+]
+
+
+@pytest.mark.parametrize(("wanted", "message"), load_samples("spamassassin.txt"))
+def test_a_message_gives_what_the_table_says(wanted: str, message: str) -> None:
+    found = read_all(new_reader(), [*KNOWN, put_header("spamd[14]", message)])
+    assert found == ([] if wanted == "-" else [f"3 {wanted}"])
+
+
+@pytest.mark.parametrize("message", [message for _, message in load_samples("spamassassin.txt")])
+def test_a_message_alone_names_nobody(message: str) -> None:
+    assert read_all(new_reader(), [put_header("spamd[14]", message)]) == []
