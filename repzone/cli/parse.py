@@ -1,8 +1,11 @@
 """`repzone parse`: log lines to offences, on the screen."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import IO, Annotated
 
@@ -10,14 +13,19 @@ import typer
 from rich.markup import escape
 
 from repzone.cli.options import ConfigOption, Output, OutputOption
-from repzone.cli.output import console, errors, print_json, utc
+from repzone.cli.output import console, counted, errors, print_json, table, utc
 from repzone.cli.wall import clock
 from repzone.config import Settings, load, load_zones
+from repzone.errors import ConfigError, UsageError
 from repzone.jobs.files import open_log, read_lines
 from repzone.jobs.ingest import MakeReader, Reader
+from repzone.jobs.spool import ParseMail, read_mail, read_mails, read_stream
+from repzone.logs import arf, components, spamtrap
 from repzone.logs.join import OwnZones
 from repzone.logs.jsonl import JsonlReader
+from repzone.logs.mail import MailError
 from repzone.logs.reader import Reader as LogReader
+from repzone.logs.shapes import ShapeReader
 from repzone.model import Event
 from repzone.reasons import CATALOGUE
 
@@ -25,23 +33,60 @@ STDIN = "-"
 
 
 class Format(StrEnum):
-    """What the lines are: mail log lines of any component, or JSON Lines."""
+    """What the input is, other than the lines of one component: those of any, JSON Lines, or mails."""
 
     auto = "auto"
     jsonl = "jsonl"
+    arf = "arf"
+    spamtrap = "spamtrap"
 
 
-FormatOption = Annotated[Format, typer.Option("--format", help="Mail log lines, or JSON Lines.")]
+FORMATS = (Format.auto, *components.NAMES, Format.jsonl, Format.arf, Format.spamtrap)
+MAILS = (Format.arf, Format.spamtrap)
 
 
-def reader_maker(settings: Settings, format: Format) -> MakeReader:
-    """Give what makes the reader of that format, going on from what was dumped."""
-    if format is Format.jsonl:
+def _know_format(name: str) -> str:
+    if name not in FORMATS:
+        raise typer.BadParameter(f"{name!r} is none of {', '.join(FORMATS)}")
+    return name
+
+
+FormatOption = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        callback=_know_format,
+        autocompletion=lambda: list(FORMATS),
+        metavar="auto|postfix|…|jsonl|arf|spamtrap",
+        help="Mail log lines, of one component if named; JSON Lines; abuse reports (ARF, X-ARF); spamtrap mails.",
+    ),
+]
+
+
+def reader_maker(settings: Settings, format: str, key: Callable[[], bytes] = bytes) -> MakeReader:
+    """Give what makes the reader of that format, going on from what was dumped; `key` gives what addresses are hashed
+    with.
+    """
+    if format == Format.jsonl:
         return lambda state: JsonlReader()
     zones = load_zones(settings)
     own = OwnZones(apexes=tuple(zone.apex for zone in zones), urls=tuple(zone.url for zone in zones if zone.url))
+    find = _finder(format)
+    return lambda state: LogReader(settings.log_timezone, own, state, key(), find)
 
-    return lambda state: LogReader(settings.log_timezone, own, state)
+
+def _finder(format: str) -> Callable[[str], components.Parse | None]:
+    return components.find if format == Format.auto else partial(components.find, only=format)
+
+
+def mail_parser(settings: Settings, format: str) -> ParseMail:
+    """Give what reads a mail of that format; ConfigError when it is not known whose Received header to trust."""
+    if format == Format.arf:
+        return arf.parse
+    if not settings.spamtrap_mx:
+        where = str(settings.file or "repzone.toml")
+        raise ConfigError(where, "spamtrap_mx", 'name the hosts that your traps get mail from, as ["mx1.example.net"]')
+    return partial(spamtrap.parse, trusted=settings.spamtrap_mx)
 
 
 def parse(
@@ -49,26 +94,94 @@ def parse(
     config: ConfigOption = None,
     output: OutputOption = Output.human,
     format: FormatOption = Format.auto,
+    unmatched: Annotated[
+        bool, typer.Option("--unmatched", help="Show the shapes of lines that no parser knew, and how many there were.")
+    ] = False,
 ) -> None:
     """Show the offences in a log, without any database: the way to see what repzone makes of your lines.
 
     Example: repzone parse /var/log/mail.log -o json
     """
-    reader = reader_maker(load(config), format)(None)
-    if file == STDIN:
-        found = _events(reader, sys.stdin.buffer, clock())
-        _print_events(found, output)
+    settings = load(config)
+    if unmatched:
+        if format in (Format.jsonl, *MAILS):
+            raise UsageError(f"--unmatched is for log lines, not for --format {format}")
+        _parse_unmatched(settings, file, format, output)
+    elif format in MAILS:
+        _parse_mails(mail_parser(settings, format), file, output)
     else:
-        with open_log(Path(file)) as log:
-            _print_events(_events(reader, log.text, log.modified), output)
-    for fault in getattr(reader, "faults", ()):
-        errors.print(f"repzone: {file}: {fault}", markup=False, soft_wrap=True)
+        _parse_lines(reader_maker(settings, format)(None), file, output)
+
+
+def _parse_lines(reader: Reader, file: str, output: Output) -> None:
+    with _opened(file) as (text, reference):
+        _print_events(_events(reader, text, reference), output)
+    _print_faults(file, getattr(reader, "faults", ()))
     if output is Output.human:
         errors.print(f"{reader.lines:,} lines, {reader.skipped:,} skipped.", style="dim")
 
 
+def _parse_mails(read: ParseMail, file: str, output: Output) -> None:
+    mails = read_mails(Path(file)) if file != STDIN else iter([(STDIN, read_stream(sys.stdin.buffer))])
+    faults: list[str] = []
+    number = 0
+
+    def events() -> Iterator[Event]:
+        nonlocal number
+        for number, (name, mail) in enumerate(mails, 1):
+            try:
+                event = read_mail(read, mail)
+            except MailError as error:
+                faults.append(f"{name}: {error}")
+            else:
+                yield from (replace(event, line=number),) if event is not None else ()
+
+    _print_events(events(), output)
+    _print_faults(file, faults)
+    if output is Output.human:
+        errors.print(f"{counted(number, 'mail')}, {len(faults):,} skipped.", style="dim")
+
+
+def _parse_unmatched(settings: Settings, file: str, format: str, output: Output) -> None:
+    reader = ShapeReader(settings.log_timezone, _finder(format))
+    with _opened(file) as (text, reference):
+        for number, line in enumerate(read_lines(text), 1):
+            reader.read(line, number, reference)
+    shapes = reader.shapes()
+    if output is Output.json:
+        for one in shapes:
+            print_json({"program": one.program, "count": one.count, "shape": one.shape, "example_line": one.line})
+        return
+    made = table(">count", "program", ">line", "shape")
+    for one in shapes:
+        made.add_row(f"{one.count:,}", escape(one.program), f"{one.line}", escape(one.shape))
+    if shapes:
+        console.print(made)
+    matched = sum(one.count for one in shapes)
+    errors.print(
+        f"{reader.lines:,} lines: {matched:,} of known programs that no parser knew, in "
+        f"{counted(len(shapes), 'shape')}, {reader.unmatched:,} of no known form, {reader.skipped:,} skipped.",
+        style="dim",
+    )
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[tuple[IO[bytes], int]]:
+    """Open a log, and give the instant near which it was written."""
+    if file == STDIN:
+        yield sys.stdin.buffer, clock()
+    else:
+        with open_log(Path(file)) as log:
+            yield log.text, log.modified
+
+
+def _print_faults(file: str, faults: Iterable[str]) -> None:
+    for fault in faults:
+        errors.print(f"repzone: {file}: {fault}", markup=False, soft_wrap=True)
+
+
 def _events(reader: Reader, text: IO[bytes], reference: int) -> Iterator[Event]:
-    for number, (line, _) in enumerate(read_lines(text, 0, final=True), 1):
+    for number, line in enumerate(read_lines(text), 1):
         if line is None:
             reader.lines += 1
             reader.skipped += 1
