@@ -63,6 +63,7 @@ class Account:
                 timeout=RUN_SECONDS,
                 check=False,
                 umask=0o077,
+                start_new_session=True,  # the terminal's Ctrl-C is for us; we end it
                 pass_fds=keep,
                 user=self.uid if self.becomes else None,
                 group=self.gid if self.becomes else None,

@@ -3,7 +3,7 @@
 Everything that talks to PostgreSQL gets its connections here, so that "it does not answer" is one kind of error.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,7 +11,6 @@ from pathlib import Path
 
 import psycopg
 import sqlalchemy as sa
-from psycopg import sql
 
 from repzone.errors import RepzoneError, UnavailableError
 
@@ -32,6 +31,7 @@ def connect(url: str) -> sa.Engine:
         parsed.set(drivername="postgresql+psycopg"),
         native_inet_types=False,
         pool_pre_ping=True,
+        max_overflow=-1,  # each log that is followed holds a connection of its own
         connect_args={"connect_timeout": 10, "application_name": "repzone", "options": "-c timezone=UTC"},
     )
 
@@ -81,19 +81,6 @@ def require_current(engine: sa.Engine, scripts: Path) -> None:
         return
     have = f"at revision {found.revision}" if found.revision else "not made yet"
     raise RepzoneError(f"the tables are {have}, revision {found.wanted} is needed: run `repzone db upgrade`")
-
-
-def copy_rows(
-    connection: sa.Connection, table: str, columns: Sequence[str], rows: Iterable[tuple[object, ...]]
-) -> None:
-    """COPY rows into a table, on the connection's own transaction."""
-    raw = connection.connection.driver_connection
-    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
-        sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
-    )
-    with raw.cursor() as cursor, cursor.copy(statement) as copy:  # type: ignore[union-attr]
-        for row in rows:
-            copy.write_row(row)
 
 
 def instant(at: int) -> datetime:

@@ -2,43 +2,42 @@
 
 The caller owns the transaction, in which the position of the log is stored too. The order matters: the marks are
 locked first, so that no calculator decides for these clients until this transaction ends, and what is late is
-judged by the listings as they then are.
+judged by the listings as they then are. The database is asked once about each key and category of a batch, not about
+each event; the rows then go into their days by COPY.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Self
 
 import sqlalchemy as sa
 
-from repzone.model import Event, Exemptions, Hit
-from repzone.policy.rules import Rulebook
-from repzone.reasons import CATALOGUE
-from repzone.store.engine import copy_rows
+from repzone.model import Client, Event, Exemption, Exemptions, Hit
+from repzone.policy.rules import Policy, Rulebook
+from repzone.reasons import CATALOGUE, Category
+from repzone.store import binary
 
 FUTURE = 300
 """Seconds that a stamp may be ahead of now; what is further ahead is decided once its time has come."""
 
+SAMPLES = 5
+"""So many events of a key, category and day (UTC) keep component and detail: the first that come."""
+
 PENDING = "repzone_pending"
 """The channel that a commit of new events notifies."""
 
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """How many events were stored, by category (counts, not rows), and how many hits."""
-
-    events: dict[str, int] = field(default_factory=dict)
-    hits: int = 0
+_DAY = 86_400
 
 
 def add_days(engine: sa.Engine, instants: Iterable[int]) -> None:
     """Make the day partitions of `event` that are missing, in a transaction of their own."""
-    days = {datetime.fromtimestamp(at, UTC).date() for at in instants}
+    days = {f"event_{day:%Y%m%d}": day for day in (datetime.fromtimestamp(at, UTC).date() for at in instants)}
     with engine.connect() as connection:
-        have = set(connection.scalars(sa.text("SELECT relname FROM pg_class WHERE relname LIKE 'event\\_20%'")))
-    missing = sorted(day for day in days if f"event_{day:%Y%m%d}" not in have)
-    for day in missing:
-        name, after = f"event_{day:%Y%m%d}", day + timedelta(days=1)
+        have = set(connection.scalars(_FIND_DAYS, {"names": list(days)}))
+    for name in sorted(days.keys() - have):
+        day, after = days[name], days[name] + timedelta(days=1)
         with engine.begin() as connection:
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('repzone.event_days'))")
             if connection.scalar(sa.text("SELECT to_regclass(:name)"), {"name": name}) is None:
@@ -58,102 +57,261 @@ def add_events(
 ) -> dict[str, int]:
     """Store events of one source, those with an id once; give how many offences by category are new.
 
-    Their days must exist (`add_days`). `rulebook` and `exemptions` are those of the database at this time.
+    Their days must exist (`add_days`). `rulebook` and `exemptions` are those of the database at this time. Call it
+    once a transaction: marks are locked in the order of their keys, so that nobody waits in a circle.
     """
+    events = _unknown(connection, source_id, events)
     if not events:
         return {}
-    connection.exec_driver_sql(_STAGED)
-    copy_rows(connection, "staged", _COLUMNS, (_row(n, e, rulebook, exemptions) for n, e in enumerate(events)))
-    if any(event.id is not None for event in events):
-        connection.execute(_FORGET_KNOWN, {"source": source_id})
-    connection.execute(_MARK, {"now": now, "soon": now + FUTURE})
-    connection.execute(_ADD_EVIDENCE)
-    counts = connection.execute(_ADD, {"source": source_id}).all()
-    connection.exec_driver_sql("TRUNCATE staged")
+    cases = _gather(events, rulebook, exemptions)
+    _mark(connection, cases, now)
+    lasts = _ask(connection, cases)
+    _add_evidence(connection, cases, lasts)
+    binary.copy(connection, "event", _COLUMNS, _rows(source_id, cases, lasts))
     connection.exec_driver_sql(f"NOTIFY {PENDING}")
-    return {category: int(count) for category, count in counts}
+    counts: Counter[str] = Counter()
+    for case in cases:
+        counts[case.category] += case.count
+    return dict(sorted(counts.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Last:
+    """The newest listing of a key and category."""
+
+    id: int
+    began: int
+    expires: int
+
+
+@dataclass(slots=True)
+class _Case:
+    """What one key and category did: each event with its client's fields, and whether it weighs."""
+
+    key: str
+    category: Category
+    count: int = 0
+    since: int | None = None  # the first event that weighs
+    events: list[tuple[Event, bytes, bool]] = field(default_factory=list)
+    days: dict[int, int] = field(default_factory=dict)  # days since 1970: how many events are known of each
+
+
+@dataclass(frozen=True, slots=True)
+class _Who:
+    """What a client's events have in common: fields of key and client, exemptions, and the cases of its key."""
+
+    key: str
+    fields: bytes
+    exemptions: list[Exemption]
+    cases: dict[Category, _Case]
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """How one version of the policy sees things: length of IPv6 keys, the reasons that weigh, the clients so far."""
+
+    ipv6_prefix: int
+    weighing: frozenset[str]
+    clients: dict[tuple[int, int, int], _Who] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, policy: Policy) -> Self:
+        return cls(policy.ipv6_prefix, frozenset(reason for reason in CATALOGUE if policy.weight(reason) > 0))
+
+
+def _unknown(connection: sa.Connection, source_id: int, events: Sequence[Event]) -> Sequence[Event]:
+    """Leave out the events whose id this source has had."""
+    ids = {event.id: event.at for event in reversed(events) if event.id is not None}
+    if not ids:
+        return events
+    arrays = {"source": source_id, "ids": list(ids), "ats": list(ids.values())}
+    new = set(connection.scalars(_ADD_IDS, arrays))
+    unknown = []
+    for event in events:
+        if event.id is None:
+            unknown.append(event)
+        elif event.id in new:
+            new.remove(event.id)
+            unknown.append(event)
+    return unknown
+
+
+def _gather(events: Sequence[Event], rulebook: Rulebook, exemptions: Exemptions) -> list[_Case]:
+    """Sort the events into cases. What many of them share is found once: this is done for every event there is."""
+    views = {version.id: _View.of(version.policy) for version in rulebook.versions}
+    only = views[rulebook.versions[0].id] if len(views) == 1 else None
+    keys: dict[Client, dict[Category, _Case]] = {}
+    for event in events:
+        at, client, reason = event.at, event.client, event.reason
+        view = only or views[rulebook.at(at).id]
+        number = client.version, client.value, client.length  # hashed and compared faster than the client
+        who = view.clients.get(number)
+        if who is None:
+            key = client.key(view.ipv6_prefix)
+            who = view.clients[number] = _who(client, key, exemptions, keys.setdefault(key, {}))
+        category = CATALOGUE[reason]
+        case = who.cases.get(category)
+        if case is None:
+            case = who.cases[category] = _Case(who.key, category)
+        weighs = reason in view.weighing and not (who.exemptions and any(one.holds_at(at) for one in who.exemptions))
+        if weighs and (case.since is None or at < case.since):
+            case.since = at
+        case.count += event.count
+        case.events.append((event, who.fields, weighs))
+        case.days[at // _DAY] = 0
+    return [case for cases in keys.values() for case in cases.values()]
+
+
+def _who(client: Client, key: Client, exemptions: Exemptions, cases: dict[Category, _Case]) -> _Who:
+    fields = binary.inet(key) + binary.inet(client)
+    return _Who(key.to_text(), fields, exemptions.find_ever(client), cases)
+
+
+def _mark(connection: sa.Connection, cases: Sequence[_Case], now: int) -> None:
+    """Mark the clients that have new events which weigh, and with the marks lock them."""
+    marked = [(case.key, case.category, case.since) for case in cases if case.since is not None]
+    if marked:
+        keys, categories, since = map(list, zip(*marked, strict=True))
+        soon = now + FUTURE
+        due = [at if at > soon else now for _, _, at in marked]
+        connection.execute(_MARK, {"keys": keys, "categories": categories, "since": since, "due": due})
+
+
+def _ask(connection: sa.Connection, cases: Sequence[_Case]) -> dict[int, _Last]:
+    """Give the newest listing of those cases that have one, by number; note how many events each has had a day."""
+    asked = [(n, case, day) for n, case in enumerate(cases) for day in case.days]
+    arrays = {
+        "keys": [case.key for _, case, _ in asked],
+        "categories": [case.category for _, case, _ in asked],
+        "days": [day * _DAY for _, _, day in asked],
+        "first": min(day for _, _, day in asked) * _DAY,
+        "last": max(day for _, _, day in asked) * _DAY,
+        "samples": SAMPLES,
+    }
+    lasts = {}
+    for row, count, last, began, expires in connection.execute(_ASK, arrays):
+        n, case, day = asked[row - 1]
+        case.days[day] = count
+        if last is not None:
+            lasts[n] = _Last(last, began, expires)
+    return lasts
+
+
+def _add_evidence(connection: sa.Connection, cases: Sequence[_Case], lasts: dict[int, _Last]) -> None:
+    """Count what happened within a running listing for that listing."""
+    found: dict[tuple[int, str], tuple[int, int, int]] = {}
+    for n, last in lasts.items():
+        for event, _, weighs in cases[n].events:
+            if weighs and last.began <= event.at < last.expires:
+                of = last.id, event.reason
+                count, first, newest = found.get(of, (0, event.at, event.at))
+                found[of] = count + event.count, min(first, event.at), max(newest, event.at)
+    if found:
+        rows = [(*of, *seen) for of, seen in found.items()]
+        columns = ("ids", "reasons", "counts", "first", "last")
+        connection.execute(_ADD_EVIDENCE, dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True)))
+
+
+_COLUMNS = ("at", "source_id", "category", "reason", "count", "key", "client", "late", "component", "detail")
+
+
+def _rows(source_id: int, cases: Sequence[_Case], lasts: dict[int, _Last]) -> Iterator[bytes]:
+    """Give the events as rows; what is late, and what is a sample, is decided here."""
+    begin, source, once = binary.row(len(_COLUMNS)), binary.integer(source_id), binary.smallint(1)
+    kinds = {reason: source + binary.text(category) + binary.text(reason) for reason, category in CATALOGUE.items()}
+    for n, case in enumerate(cases):
+        last = lasts.get(n)
+        began = last.began if last else 0
+        days = case.days
+        for event, client, _ in case.events:
+            at = event.at
+            day = at // _DAY
+            count = once if event.count == 1 else binary.smallint(event.count)
+            if days[day] < SAMPLES:
+                days[day] += 1
+                sample = binary.text(event.component) + binary.text(event.detail)
+            else:
+                sample = _UNSAMPLED
+            late = binary.TRUE if began > at else binary.FALSE
+            yield b"".join((begin, binary.instant(at), kinds[event.reason], count, client, late, sample))
+
+
+_UNSAMPLED = binary.text("") * 2
 
 
 def add_hits(connection: sa.Connection, hits: Sequence[Hit], rulebook: Rulebook) -> int:
     """Count refusals that our zones caused for the listing in force then; give how many."""
     if hits:
-        rows = [
-            {"key": hit.client.key(rulebook.at(hit.at).policy.ipv6_prefix).to_text(), "at": hit.at}
-            for hit in sorted(hits, key=lambda hit: (hit.client, hit.at))
-        ]
-        connection.execute(_ADD_HIT, rows)
+        arrays = {
+            "keys": [hit.client.key(rulebook.at(hit.at).policy.ipv6_prefix).to_text() for hit in hits],
+            "ats": [hit.at for hit in hits],
+        }
+        connection.execute(_ADD_HITS, arrays)
     return len(hits)
 
 
-_COLUMNS = ("n", "at", "count", "category", "reason", "weighs", "client", "key", "component", "detail", "id")
+_FIND_DAYS = sa.text("SELECT relname FROM pg_class WHERE relname = ANY(CAST(:names AS name[]))")
 
+_ADD_IDS = sa.text("""
+INSERT INTO event_id (source_id, id, at)
+SELECT :source, id, to_timestamp(at) FROM unnest(CAST(:ids AS text[]), CAST(:ats AS bigint[])) AS new (id, at)
+ORDER BY id
+ON CONFLICT DO NOTHING RETURNING id""")
 
-def _row(n: int, event: Event, rulebook: Rulebook, exemptions: Exemptions) -> tuple[object, ...]:
-    policy = rulebook.at(event.at).policy
-    weighs = policy.weight(event.reason) > 0 and exemptions.find(event.client, event.at) is None
-    key = event.client.key(policy.ipv6_prefix)
-    return (
-        *(n, event.at, event.count, CATALOGUE[event.reason], event.reason, weighs),
-        *(event.client.to_text(), key.to_text(), event.component, event.detail or None, event.id),
-    )
-
-
-_STAGED = """
-CREATE TEMPORARY TABLE IF NOT EXISTS staged (
-    n integer, at bigint, count integer, category category, reason reason, weighs boolean,
-    client inet, key inet, component text, detail text, id text
-)"""
-
-_FORGET_KNOWN = sa.text("""
-WITH first AS (SELECT id, min(n) AS n FROM staged WHERE id IS NOT NULL GROUP BY id),
-new AS (
-    INSERT INTO event_id (source_id, id, at)
-    SELECT :source, id, to_timestamp(staged.at) FROM staged JOIN first USING (id, n) ORDER BY id
-    ON CONFLICT DO NOTHING RETURNING id
-)
-DELETE FROM staged
-WHERE id IS NOT NULL AND NOT EXISTS (SELECT FROM new JOIN first USING (id) WHERE first.n = staged.n)""")
-
-# DO UPDATE and not DO NOTHING: it locks the mark, and with it the client, until this transaction ends.
+# DO UPDATE and not DO NOTHING: it locks the mark, and with it the client, until this transaction ends; also where
+# nothing is to be changed, which spares the row.
 _MARK = sa.text("""
 INSERT INTO pending (key, category, since, due)
-SELECT key, category, to_timestamp(min(at)), to_timestamp(min(CASE WHEN at > :soon THEN at ELSE :now END))
-FROM staged WHERE weighs GROUP BY key, category ORDER BY key, category
+SELECT key, category, to_timestamp(since), to_timestamp(due)
+FROM unnest(CAST(:keys AS inet[]), CAST(:categories AS category[]), CAST(:since AS bigint[]), CAST(:due AS bigint[]))
+    AS new (key, category, since, due)
+ORDER BY key, category
 ON CONFLICT (key, category) DO UPDATE
-SET since = least(pending.since, excluded.since), due = least(pending.due, excluded.due)""")
+SET since = least(pending.since, excluded.since), due = least(pending.due, excluded.due)
+WHERE excluded.since < pending.since OR excluded.due < pending.due""")
 
-_LAST = """LATERAL (
-    SELECT id, began, expires FROM listing  -- listing_key_category_began_key, backward
-    WHERE listing.key = staged.key AND listing.category = staged.category ORDER BY began DESC LIMIT 1
-) AS last"""
+# For each key, category and day: listing_key_category_began_key, backward, and the first entries of the day's
+# event_key_category_at_idx. The bounds of all leave the planner only these days' partitions to look at.
+_ASK = sa.text("""
+SELECT n, seen.count, last.id, extract(epoch FROM last.began)::bigint, extract(epoch FROM last.expires)::bigint
+FROM unnest(CAST(:keys AS inet[]), CAST(:categories AS category[]), CAST(:days AS bigint[]))
+    WITH ORDINALITY AS asked (key, category, day, n)
+LEFT JOIN LATERAL (
+    SELECT id, began, expires FROM listing
+    WHERE listing.key = asked.key AND listing.category = asked.category ORDER BY began DESC LIMIT 1
+) AS last ON true
+CROSS JOIN LATERAL (
+    SELECT count(*) FROM (
+        SELECT FROM event WHERE event.key = asked.key AND event.category = asked.category
+            AND at >= to_timestamp(day) AND at < to_timestamp(day + 86400)
+            AND at >= to_timestamp(:first) AND at < to_timestamp(:last + 86400)
+        LIMIT :samples
+    ) AS earlier
+) AS seen
+WHERE seen.count > 0 OR last.id IS NOT NULL""")
 
-_ADD = sa.text(f"""
-WITH added AS (
-    INSERT INTO event (at, count, source_id, category, reason, late, client, key, component, detail)
-    SELECT to_timestamp(at), count, :source, category, reason, coalesce(last.began > to_timestamp(at), false),
-        client, key, component, detail
-    FROM staged LEFT JOIN {_LAST} ON true ORDER BY n
-    RETURNING category, count
-)
-SELECT category, sum(count) FROM added GROUP BY category ORDER BY category""")  # noqa: S608 - our own words
-
-_ADD_EVIDENCE = sa.text(f"""
+_ADD_EVIDENCE = sa.text("""
 INSERT INTO listing_evidence (listing_id, reason, count, first, last)
-SELECT last.id, reason, sum(count), to_timestamp(min(at)), to_timestamp(max(at))
-FROM staged JOIN {_LAST} ON last.began <= to_timestamp(at) AND to_timestamp(at) < last.expires
-WHERE weighs GROUP BY last.id, reason ORDER BY last.id, reason
+SELECT listing_id, reason, count, to_timestamp(first), to_timestamp(last)
+FROM unnest(CAST(:ids AS bigint[]), CAST(:reasons AS reason[]), CAST(:counts AS bigint[]), CAST(:first AS bigint[]),
+    CAST(:last AS bigint[])) AS new (listing_id, reason, count, first, last)
+ORDER BY listing_id, reason
 ON CONFLICT (listing_id, reason) DO UPDATE SET
     count = listing_evidence.count + excluded.count,
-    first = least(listing_evidence.first, excluded.first), last = greatest(listing_evidence.last, excluded.last)
-""")  # noqa: S608 - our own words
+    first = least(listing_evidence.first, excluded.first), last = greatest(listing_evidence.last, excluded.last)""")
 
 # The listing that the refusal named is the one that ended last, as in the TXT.
-_ADD_HIT = sa.text("""
+_ADD_HITS = sa.text("""
 INSERT INTO hit (key, hour, listing_id, count)
-SELECT :key, date_trunc('hour', to_timestamp(:at)), (
-    SELECT id FROM listing
-    WHERE key = :key AND began <= to_timestamp(:at) AND to_timestamp(:at) < expires
+SELECT key, date_trunc('hour', at), listing_id, count(*)
+FROM (SELECT key, to_timestamp(at) AS at FROM unnest(CAST(:keys AS inet[]), CAST(:ats AS bigint[])) AS new (key, at))
+    AS new
+LEFT JOIN LATERAL (
+    SELECT id AS listing_id FROM listing
+    WHERE listing.key = new.key AND began <= new.at AND new.at < expires
         AND state IN ('active', 'expired', 'released', 'reversed')
     ORDER BY expires DESC, category LIMIT 1
-), 1
-ON CONFLICT (key, hour, listing_id) DO UPDATE SET count = hit.count + 1""")
+) AS named ON true
+GROUP BY key, date_trunc('hour', at), listing_id
+ORDER BY key, date_trunc('hour', at), listing_id
+ON CONFLICT (key, hour, listing_id) DO UPDATE SET count = hit.count + excluded.count""")

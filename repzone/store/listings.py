@@ -49,6 +49,7 @@ def take_pending(
         "keys": [key for key, _ in keys],
         "categories": [category for _, category in keys],
         "since": [since - windows[category] for _, category, since in taken],
+        "first": min(since - windows[category] for _, category, since in taken),
         "until": now + FUTURE,
     }
     connection.execute(_MARK_LATER, arrays)
@@ -153,7 +154,8 @@ FROM {_TAKEN} JOIN event USING (key, category)
 WHERE event.at > to_timestamp(:until) AND NOT event.late
 GROUP BY event.key, event.category""")  # noqa: S608 - our own words
 
-# For each client the index event_key_category_at_idx of the days since its window began.
+# For each client the index event_key_category_at_idx of the days since its window began; `first`, the least of these
+# instants, leaves the planner only so many days' partitions to look at.
 _OFFENCES = sa.text(f"""
 SELECT taken.key, taken.category, extract(epoch FROM found.at)::bigint, found.client, found.reason, found.count
 FROM {_TAKEN}
@@ -164,7 +166,7 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT at, client, reason, sum(count)::integer AS count FROM event
     WHERE event.key = taken.key AND event.category = taken.category AND NOT late
-        AND at > to_timestamp(taken.since) AND at <= to_timestamp(:until)
+        AND at > to_timestamp(taken.since) AND at <= to_timestamp(:until) AND at > to_timestamp(:first)
         AND at >= coalesce(last.expires, '-infinity')
     GROUP BY at, client, reason ORDER BY at, client, reason
 ) AS found

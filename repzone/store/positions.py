@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from repzone.store.engine import instant, seconds
+from repzone.store.events import FUTURE
 from repzone.store.tables import source, source_file
 
 BUSY = 60
@@ -38,22 +39,28 @@ def open_source(connection: sa.Connection, host: str, path: str) -> int:
 
 
 @contextmanager
-def reading(engine: sa.Engine, source_id: int, wait: int = BUSY) -> Iterator[bool]:
-    """Hold the source for this reader alone; gives False when another still has it after `wait` seconds."""
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql(f"SET lock_timeout = '{wait}s'")
+def reading(engine: sa.Engine, source_id: int, wait: int = BUSY) -> Iterator[sa.Connection | None]:
+    """Hold the source for this reader alone; gives None when another still has it after `wait` seconds.
+
+    Use the connection that it gives to store what was read: when it is lost, so is the source.
+    """
+    with engine.connect() as connection:
         lock = {"class": _LOCK_CLASS, "id": source_id}
         try:
-            connection.execute(sa.text("SELECT pg_advisory_lock(:class, :id)"), lock)
+            with connection.begin():
+                connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{wait}s'")
+                connection.execute(sa.text("SELECT pg_advisory_lock(:class, :id)"), lock)
         except sa.exc.OperationalError as error:
             if getattr(error.orig, "sqlstate", None) != "55P03":  # lock_not_available
                 raise
-            yield False
+            yield None
             return
         try:
-            yield True
+            yield connection
         finally:
-            connection.execute(sa.text("SELECT pg_advisory_unlock(:class, :id)"), lock)
+            if not connection.invalidated:  # else it would be made anew
+                with connection.begin():
+                    connection.execute(sa.text("SELECT pg_advisory_unlock(:class, :id)"), lock)
 
 
 _LOCK_CLASS = 0x72657A6F  # "rezo", apart from other programs' advisory locks
@@ -66,9 +73,17 @@ def load_state(connection: sa.Connection, source_id: int) -> tuple[dict[str, Any
     return state, seen or 0
 
 
-def store_state(connection: sa.Connection, source_id: int, state: dict[str, Any], now: int) -> None:
-    """Keep what the join remembers, and that the source was read now."""
-    connection.execute(source.update().where(source.c.id == source_id).values(state=state, seen=instant(now)))
+def store_state(
+    connection: sa.Connection, source_id: int, state: dict[str, Any], now: int, logged: int | None = None
+) -> None:
+    """Keep what the join remembers, that the source was read now, and the newest stamp that was read.
+
+    A stamp that is further ahead than FUTURE is a fault of its line, and does not move the log time so far.
+    """
+    values: dict[str, Any] = {"state": state, "seen": instant(now)}
+    if logged is not None:
+        values["logged"] = sa.func.greatest(source.c.logged, instant(min(logged, now + FUTURE)))
+    connection.execute(source.update().where(source.c.id == source_id).values(values))
 
 
 def load_files(connection: sa.Connection, source_id: int) -> list[FileRow]:

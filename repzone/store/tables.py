@@ -32,7 +32,8 @@ policy_version = sa.Table(
     sa.Column("effective_from", Instant, nullable=False),
 )
 
-# A log by its name; what its join remembers goes on over rotation. Its files carry the positions.
+# A log by its name; what its join remembers goes on over rotation. Its files carry the positions. It was last read at
+# `seen`, and the newest stamp in it is `logged`.
 source = sa.Table(
     "source",
     metadata,
@@ -41,6 +42,7 @@ source = sa.Table(
     sa.Column("path", sa.Text, nullable=False),
     sa.Column("state", JSONB, nullable=True),
     sa.Column("seen", Instant, nullable=True),
+    sa.Column("logged", Instant, nullable=True),
     sa.UniqueConstraint("host", "path"),
 )
 
@@ -59,20 +61,22 @@ source_file = sa.Table(
     sa.Column("began", Instant, nullable=False),
 )
 
-# No foreign key to source: it would cost a look-up for every event, and sources are never deleted.
+# No foreign key to source: it would cost a look-up for every event, and sources are never deleted. Component and
+# detail stand in the first events of a key, category and day, and are empty in the others: a table of their own would
+# take more. No gaps between the columns, and no NULL: a row of an IPv4 client has 64 octets.
 event = sa.Table(
     "event",
     metadata,
     sa.Column("at", Instant, nullable=False),
-    sa.Column("count", sa.Integer, nullable=False),
     sa.Column("source_id", sa.Integer, nullable=False),
     sa.Column("category", Category, nullable=False),
     sa.Column("reason", Reason, nullable=False),
+    sa.Column("count", sa.SmallInteger, nullable=False),
     sa.Column("late", sa.Boolean, nullable=False),
-    sa.Column("client", INET, nullable=False),
     sa.Column("key", INET, nullable=False),
+    sa.Column("client", INET, nullable=False),
     sa.Column("component", sa.Text, nullable=False),
-    sa.Column("detail", sa.Text, nullable=True),
+    sa.Column("detail", sa.Text, nullable=False),
     sa.CheckConstraint("count BETWEEN 1 AND 10000", name="count"),
     sa.Index("event_key_category_at_idx", "key", "category", "at"),
     postgresql_partition_by="RANGE (at)",
@@ -173,4 +177,47 @@ hit = sa.Table(
     sa.Column("listing_id", sa.BigInteger, sa.ForeignKey("listing.id"), nullable=True),
     sa.Column("count", sa.BigInteger, nullable=False),
     sa.UniqueConstraint("key", "hour", "listing_id", postgresql_nulls_not_distinct=True),
+)
+
+# Clean connections and accepted messages of a client, an hour at a time.
+traffic = sa.Table(
+    "traffic",
+    metadata,
+    sa.Column("hour", Instant, nullable=False),
+    sa.Column("connections", sa.BigInteger, nullable=False),
+    sa.Column("messages", sa.BigInteger, nullable=False),
+    sa.Column("key", INET, nullable=False),
+    sa.PrimaryKeyConstraint("key", "hour"),
+)
+
+# A letter (keyed hash of sender and recipient) that a client's network was told to bring again, as all logs tell it up
+# to the log time; `client` was the last to try.
+greylist_wait = sa.Table(
+    "greylist_wait",
+    metadata,
+    sa.Column("at", Instant, nullable=False, index=True),
+    sa.Column("letter", sa.Uuid, nullable=False),
+    sa.Column("network", INET, nullable=False),
+    sa.Column("client", INET, nullable=False),
+    sa.PrimaryKeyConstraint("network", "letter"),
+)
+
+# What opens and closes waits, as long as a log that is not read so far yet may hold something earlier.
+greylist_ahead = sa.Table(
+    "greylist_ahead",
+    metadata,
+    sa.Column("at", Instant, nullable=False, index=True),
+    sa.Column("letter", sa.Uuid, nullable=False),
+    sa.Column("closed", sa.Boolean, nullable=False),
+    sa.Column("client", INET, nullable=False),
+)
+
+# One row: what envelope addresses are hashed with, or, when the key is in a file, only how to know it again.
+secret = sa.Table(
+    "secret",
+    metadata,
+    sa.Column("single", sa.Boolean, primary_key=True, server_default=sa.true()),
+    sa.Column("key", BYTEA, nullable=True),
+    sa.Column("digest", BYTEA, nullable=False),
+    sa.CheckConstraint("single", name="single"),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from sqlalchemy import text
 
@@ -13,6 +15,7 @@ from repzone.store.events import FUTURE, add_days, add_events, add_hits
 from repzone.store.listings import find_listings
 from repzone.store.policies import load_policy
 from repzone.store.positions import open_source
+from tests.fix_embedded import wait_for
 
 NOW = 1_790_000_000
 HOUR = 3600
@@ -31,6 +34,7 @@ def store(engine: Engine, rulebook: Rulebook, *events: Event, exemptions: tuple[
     add_days(engine, [event.at for event in events])
     with engine.begin() as connection:
         source = open_source(connection, "mx", "/var/log/mail.log")
+    with engine.begin() as connection:
         return sum(add_events(connection, source, events, rulebook, Exemptions(exemptions), NOW).values())
 
 
@@ -50,6 +54,76 @@ def test_an_event_is_stored_with_its_full_address_and_marked_by_its_key(engine: 
         engine, "SELECT client::text, key::text, category::text, count, component, detail, late FROM event"
     ) == [("2001:db8:1:2:3:4:5:6/128", "2001:db8:1:2::/64", "auth", 3, "dovecot", "imap", False)]
     assert rows(engine, "SELECT key::text, category::text FROM pending") == [("2001:db8:1:2::/64", "auth")]
+
+
+def test_component_and_detail_stand_in_the_first_five_of_a_key_category_and_day(
+    engine: Engine, rulebook: Rulebook
+) -> None:
+    def offence(number: int, reason: str = "auth_failed", at: int = NOW, last: int = 1) -> Event:
+        return Event(at, Client(6, 0x20010DB8 << 96 | last, 128), reason, 1, "dovecot", f"the {number}.")
+
+    store(engine, rulebook, *(offence(n) for n in range(3)))
+    store(engine, rulebook, *(offence(n, last=2) for n in range(3, 9)), offence(1, "timeout"))
+    store(engine, rulebook, offence(9), offence(10, at=NOW + 86400), offence(1, "auth_unknown_user"))
+    query = "SELECT category::text, at::date::text, detail FROM event WHERE component = 'dovecot' ORDER BY 1, 2, detail"
+    assert rows(engine, query) == [
+        *(("auth", "2026-09-21", f"the {n}.") for n in range(5)),
+        ("auth", "2026-09-22", "the 10."),
+        ("errors", "2026-09-21", "the 1."),
+    ]
+    assert rows(engine, "SELECT count(*) FROM event WHERE component = '' AND detail = ''") == [(6,)]
+
+
+def test_a_detail_of_any_characters_is_stored(engine: Engine, rulebook: Rulebook) -> None:
+    details = ["tab\t, \\N, line\n", "üñí → ✓", "nul\0", "half \ud83d", ""]
+    store(engine, rulebook, *(Event(NOW + n, CLIENT, "timeout", 1, "x", detail) for n, detail in enumerate(details)))
+    found = [detail for (detail,) in rows(engine, "SELECT detail FROM event ORDER BY at")]
+    assert found == ["tab\t, \\N, line\n", "üñí → ✓", "nul\ufffd", "half ?", ""]
+
+
+def test_two_policies_with_other_ipv6_prefixes_give_keys_of_their_time(engine: Engine) -> None:
+    with engine.begin() as connection:
+        load_policy(connection, SHIPPED, "policy.toml", NOW - HOUR)
+        both = load_policy(connection, "ipv6_prefix = 56", "policy.toml", NOW)
+    client = Client.from_text("2001:db8:1:2:3::")
+    store(engine, both, Event(NOW - 1, client, "timeout"), Event(NOW, client, "timeout"))
+    assert rows(engine, "SELECT key::text FROM event ORDER BY at") == [("2001:db8:1:2::/64",), ("2001:db8:1::/56",)]
+    assert len(rows(engine, "SELECT FROM pending")) == 2
+
+
+def test_a_mark_keeps_the_earliest_instants_and_is_not_written_again_for_nothing(
+    engine: Engine, rulebook: Rulebook
+) -> None:
+    store(engine, rulebook, Event(NOW - 100, CLIENT, "timeout"))
+    before = rows(engine, "SELECT ctid::text, since, due FROM pending")
+    store(engine, rulebook, Event(NOW - 50, CLIENT, "timeout"), Event(NOW - 70, CLIENT, "greylisted"))
+    assert rows(engine, "SELECT ctid::text, since, due FROM pending") == before
+    store(engine, rulebook, Event(NOW - 200, CLIENT, "timeout"))
+    assert rows(engine, "SELECT extract(epoch FROM since)::bigint FROM pending") == [(NOW - 200,)]
+
+
+def test_ingests_of_the_same_clients_in_any_order_do_not_wait_for_each_other_in_a_circle(
+    engine: Engine, rulebook: Rulebook
+) -> None:
+    events = [Event(NOW, Client.from_text(f"192.0.2.{n}"), "timeout") for n in (1, 2, 3)]
+    store(engine, rulebook, *events)
+    stored: list[int] = []
+
+    def write(there: list[Event]) -> None:
+        stored.append(store(engine, rulebook, *there))
+
+    threads = [threading.Thread(target=write, args=(there,)) for there in (events, events[::-1])]
+    with engine.begin() as connection:  # the one in the middle is somebody else's for the moment
+        connection.execute(text("SELECT FROM pending WHERE key = '192.0.2.2' FOR UPDATE"))
+        for thread in threads:
+            thread.start()
+        wait_for(lambda: rows(engine, WAITING) == [(2,)])
+    for thread in threads:
+        thread.join(60)
+    assert stored == [3, 3]
+
+
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
 def test_the_same_id_of_one_source_is_stored_once(engine: Engine, rulebook: Rulebook) -> None:

@@ -10,6 +10,7 @@ from repzone.errors import RepzoneError, UnavailableError
 from repzone.model import STATES
 from repzone.reasons import CATALOGUE, CATEGORIES
 from repzone.store.engine import Engine, connect, require_current, schema
+from repzone.store.events import add_days
 from repzone.store.migrate import downgrade, upgrade
 from repzone.store.tables import metadata
 
@@ -42,6 +43,49 @@ def test_every_migration_goes_down_and_up_again(database_url: str) -> None:
         assert left == []
         upgrade(engine, SCRIPTS)
         assert set(inspect(engine).get_table_names()) == tables
+    finally:
+        engine.dispose()
+
+
+OLD_EVENTS = """
+CREATE TABLE event_20260921 PARTITION OF event FOR VALUES FROM ('2026-09-21 00:00:00+00') TO ('2026-09-22 00:00:00+00');
+CREATE TABLE event_20260922 PARTITION OF event FOR VALUES FROM ('2026-09-22 00:00:00+00') TO ('2026-09-23 00:00:00+00');
+INSERT INTO source (host, path, state) VALUES ('mx', '/var/log/mail.log', '{}');
+INSERT INTO event (at, count, source_id, category, reason, late, client, key, component, detail) VALUES
+    ('2026-09-21 12:00:00+00', 3, 1, 'auth', 'auth_failed', false, '192.0.2.7', '192.0.2.7', 'dovecot', 'imap'),
+    ('2026-09-21 12:00:01+00', 1, 1, 'errors', 'timeout', true, '2001:db8::1', '2001:db8::/64', 'postfix/smtpd', NULL),
+    ('2026-09-22 00:00:00+00', 1, 1, 'spam', 'spamtrap', false, '192.0.2.7', '192.0.2.7', '', NULL);
+"""
+EVENTS = """
+SELECT tableoid::regclass::text, at, count, source_id, category::text, reason::text, late, client, key, component,
+    coalesce(detail, '')
+FROM event ORDER BY at
+"""
+
+
+def test_events_are_kept_when_their_table_gets_another_shape_and_back(database_url: str) -> None:
+    engine = connect(database_url)
+
+    def events() -> list[tuple[object, ...]]:
+        with engine.connect() as connection:
+            return [tuple(row) for row in connection.exec_driver_sql(EVENTS)]
+
+    try:
+        upgrade(engine, SCRIPTS)
+        downgrade(engine, SCRIPTS, "0001")
+        with engine.begin() as connection:
+            connection.exec_driver_sql(OLD_EVENTS)
+        before = events()
+        assert len(before) == 3
+        upgrade(engine, SCRIPTS)
+        assert events() == before
+        with engine.connect() as connection:
+            assert connection.scalar(text("SELECT count(*) FROM source WHERE state IS NULL")) == 1
+            indexes = connection.scalars(text("SELECT indexname FROM pg_indexes WHERE tablename LIKE 'event\\_20%'"))
+            assert set(indexes) == {f"event_{day}_key_category_at_idx" for day in (20260921, 20260922)}
+        add_days(engine, [1_790_000_000 + 86400 * day for day in range(3)])
+        downgrade(engine, SCRIPTS, "0001")
+        assert events() == before
     finally:
         engine.dispose()
 
