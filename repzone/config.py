@@ -5,6 +5,7 @@ Paths in the file are relative to it, paths in the environment to the working fo
 """
 
 import os
+import re
 import socket
 import tomllib
 from datetime import UTC, tzinfo
@@ -38,7 +39,12 @@ state_dir = "state"
 
 # What `repzone ingest` reads when it is not told otherwise.
 logs = ["/var/log/mail.log"]
+# spamtrap_mx = ["mx1.example.net"]    # as they name themselves in Received; for `repzone ingest --format spamtrap`
 # timezone = "Europe/Paris"    # of log lines whose stamp names none; the machine's own unless said
+
+# A greylisted letter that has not come again after so long is an offence of its client.
+greylist_wait = "24h"
+# hash_key_file = "hash.key"     # what mail addresses are hashed with; every host needs the same. Else: in the database
 
 # Your own networks: never listed, and they may ask the zones. Loopback and private space never are listed anyway.
 own_networks = []              # for example ["192.0.2.0/24", "2001:db8:1::/48"]
@@ -88,7 +94,7 @@ def _network(text: object) -> object:
 
 
 Networks = Annotated[tuple[Client, ...], NoDecode, BeforeValidator(_networks)]
-PATHS = ("state_dir", "policy_file", "zones_dir", "postgres_bin_dir")
+PATHS = ("state_dir", "policy_file", "zones_dir", "postgres_bin_dir", "hash_key_file")
 
 
 class Settings(BaseSettings):
@@ -107,6 +113,9 @@ class Settings(BaseSettings):
     zones_dir: Path | None = None
     dns_listen: Words = Field(default=("127.0.0.1:5300",), min_length=1)
     web_listen: Words = ("127.0.0.1:8053",)
+    spamtrap_mx: Words = ()
+    greylist_wait: Annotated[Duration, Field(ge=3600, le=30 * 86400)] = 86400
+    hash_key_file: Path | None = None
     max_stale: Annotated[Duration, Field(ge=60)] = 86400
 
     _file: Path | None = PrivateAttr(default=None)
@@ -143,6 +152,14 @@ class Settings(BaseSettings):
     def _know_addresses(cls, words: tuple[str, ...]) -> tuple[str, ...]:
         for word in words:
             parse_listen(word)
+        return words
+
+    @field_validator("spamtrap_mx")
+    @classmethod
+    def _know_hosts(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+        for word in words:
+            if not re.fullmatch(r"[\w-]+(\.[\w-]+)*\.?", word, re.ASCII):
+                raise ValueError(f"{word!r} is no host name; write for example mx1.example.net")
         return words
 
     @property
@@ -212,6 +229,20 @@ def read_text(file: Path) -> str:
         raise ConfigError(str(file), "", f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigError(str(file), "", "is not UTF-8 text") from None
+
+
+def load_hash_key(settings: Settings) -> bytes | None:
+    """Give the key in `hash_key_file`, 16 to 64 octets without the end of its line; None when none is configured."""
+    if settings.hash_key_file is None:
+        return None
+    source = str(settings.hash_key_file)
+    try:
+        key = settings.hash_key_file.read_bytes().rstrip(b"\r\n")
+    except OSError as error:
+        raise ConfigError(source, "", f"cannot be read: {error.strerror}") from None
+    if not 16 <= len(key) <= 64:
+        raise ConfigError(source, "", f"a key has 16 to 64 octets, and this has {len(key)}: `openssl rand -hex 32`")
+    return key
 
 
 def load_policy(settings: Settings) -> tuple[str, str]:

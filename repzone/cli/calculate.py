@@ -32,9 +32,9 @@ def print_outcome(outcome: job.Outcome, output: Output, *, dry_run: bool = False
     if output is Output.json:
         print_json({"clients": outcome.clients, "listings": dict(outcome.listings), "dry_run": dry_run})
         return
-    found = ", ".join(f"{number:,} {category}" for category, number in sorted(outcome.listings.items()))
+    found = ", ".join(f"{category} {number:,}" for category, number in sorted(outcome.listings.items()))
     verb = "would begin" if dry_run else ("begins" if outcome.listings.total() == 1 else "begin")
     listings = counted(outcome.listings.total(), "listing")
     console.print(
-        f"Decided for {counted(outcome.clients, 'client')}: {listings} {verb}" + (f" ({found})." if found else ".")
+        f"Decided for {counted(outcome.clients, 'client')}: {listings} {verb}" + (f": {found}." if found else ".")
     )

@@ -9,7 +9,7 @@ from repzone.cli.listings import listing_fields, reasons_text
 from repzone.cli.options import ConfigOption, Output, OutputOption, parse_address
 from repzone.cli.output import console, print_json
 from repzone.cli.wall import clock
-from repzone.config import load
+from repzone.config import Settings, load, load_zones
 from repzone.model import Client
 from repzone.store.engine import answering
 from repzone.store.exemptions import load_exemptions
@@ -37,7 +37,27 @@ def check(
         for client in clients:
             listings = find_listings(connection, now, client=client)
             found = MemoryTable(listings, exemptions).lookup(client, now)
-            _print_found(client, found, now, output)
+            if found.reserved and _is_test_entry(client, settings):
+                _print_test_entry(client, output)
+            else:
+                _print_found(client, found, now, output)
+
+
+def _is_test_entry(client: Client, settings: Settings) -> bool:
+    """Tell whether every block zone, or one, always lists it, to show that it answers (RFC 5782 §5)."""
+    if client.truncate(24) != _TEST_NETWORK:
+        return False
+    return any(client.value & 0xFF in zone.test_codes for zone in load_zones(settings))
+
+
+_TEST_NETWORK = Client.from_text("127.0.0.0/24")
+
+
+def _print_test_entry(client: Client, output: Output) -> None:
+    if output is Output.json:
+        print_json({"client": str(client), "listed": True, "exempt": None, "test_entry": True, "listings": []})
+    else:
+        console.print(f"{client} is a test entry: always listed, to show that the zone answers.")
 
 
 def _print_found(client: Client, found: Found, now: int, output: Output) -> None:

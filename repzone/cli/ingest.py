@@ -1,86 +1,148 @@
 """`repzone ingest`: log lines to events in the database, each exactly once."""
 
+import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+import time
+from collections.abc import Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import replace
+from io import FileIO
 from pathlib import Path
+from threading import Lock
 from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from repzone.cli.calculate import print_outcome
-from repzone.cli.database import open_database
+from repzone.cli.database import open_database, open_server, prepare, revive
 from repzone.cli.options import ConfigOption, Output, OutputOption
 from repzone.cli.output import console, errors, print_json, table, utc
-from repzone.cli.parse import STDIN, Format, FormatOption, reader_maker
+from repzone.cli.parse import MAILS, STDIN, Format, FormatOption, mail_parser, reader_maker
+from repzone.cli.progress import progress_bars
 from repzone.cli.wall import clock
-from repzone.config import load
-from repzone.errors import RepzoneError
+from repzone.config import Settings, load, load_hash_key, load_policy
+from repzone.errors import RepzoneError, UnavailableError, UsageError
 from repzone.jobs import calculate
+from repzone.jobs.follow import Following
 from repzone.jobs.ingest import Ingestion, Outcome
-from repzone.zone.texts import format_instant
+from repzone.jobs.spool import Spool
+from repzone.jobs.watch import Stop
+from repzone.store.engine import Engine
+from repzone.store.secrets import load_key
+from repzone.zone.texts import format_left
 
 
 def ingest(
     files: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[FILE|-]...", help="Logs, gzip too; - is standard input. Without: the configured `logs`."
+            metavar="[FILE|-]...", help="Logs, gzip and zstd too; - is standard input. Without: the configured `logs`."
         ),
     ] = None,
     config: ConfigOption = None,
     output: OutputOption = Output.human,
     format: FormatOption = Format.auto,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on until SIGTERM or Ctrl-C: a line is in the zone at once.")
+    ] = False,
     no_calculate: Annotated[bool, typer.Option("--no-calculate", help="Store the events, decide nothing.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and count; store nothing.")] = False,
 ) -> None:
     """Store what is new in the logs, each offence exactly once, and decide who is listed.
 
-    Goes on where the last run stopped, through rotation too. Run it from cron every minute.
+    Goes on where the last run stopped, through rotation too. Run it from cron every minute, or once with --follow.
 
     Example: repzone ingest /var/log/mail.log
     """
     settings = load(config)
-    names = files or list(settings.logs)
+    names = list(dict.fromkeys(files or settings.logs))
     if not names:
         raise RepzoneError("nothing to ingest: name a FILE, or set `logs` in the configuration")
-    make_reader = reader_maker(settings, format)
+    if follow and dry_run:
+        raise UsageError("--follow and --dry-run cannot be meant together")
+    if format in MAILS and (follow or not files):
+        raise UsageError(f"--format {format} takes mails: name a FILE, a folder or -, and leave --follow to logs")
+    read_mail = mail_parser(settings, format) if format in MAILS else None
+    if follow:
+        load_policy(settings)
+        with open_server(settings) as engine:
+            _follow(settings, _ingestion(settings, format, engine), names, deciding=not no_calculate)
+        return
     with open_database(settings, clock) as engine:
-        outcomes = []
-        with _progress(names) as progress:
-            for name in names:
-                job = Ingestion(engine, clock, settings.host, make_reader, dry_run, progress.get(name, _silent))
-                outcomes.append(job.run_stream(sys.stdin.buffer) if name == STDIN else job.run_file(Path(name)))
+        with progress_bars() as progress:
+            if read_mail is not None:
+                version = " ".join((format, *settings.spamtrap_mx))
+                outcomes, failed = _run(Spool(engine, clock, settings.host, read_mail, version, dry_run), names)
+            else:
+                job = _ingestion(settings, format, engine)
+                outcomes, failed = _run(replace(job, dry_run=dry_run, progress=progress), names)
         _print_outcomes(outcomes, output)
-        if not (no_calculate or dry_run):
+        if outcomes and not (no_calculate or dry_run):
             print_outcome(calculate.run(engine, clock), output)
+    if failed is not None:
+        raise failed
 
 
-def _silent(octets: int) -> None:
-    """Show nothing."""
+def _ingestion(settings: Settings, format: str, engine: Engine) -> Ingestion:
+    """Give the ingestion of lines of that format, as the configuration has it."""
+
+    def key() -> bytes:
+        with engine.begin() as connection:
+            return load_key(connection, load_hash_key(settings))
+
+    make_reader = reader_maker(settings, format, key)
+    return Ingestion(engine, clock, settings.host, make_reader, greylist_wait=settings.greylist_wait)
 
 
-def _advance(progress: Progress, task: TaskID, octets: int) -> None:
-    progress.update(task, completed=octets)
+def _run(job: Ingestion | Spool, names: Sequence[str]) -> tuple[list[Outcome], RepzoneError | None]:
+    """Read every source; one that cannot be read keeps no other back. The last error is for the caller to raise."""
+    outcomes: list[Outcome] = []
+    failed: RepzoneError | None = None
+    for name in names:
+        try:
+            outcomes.append(job.run_stream(_stdin()) if name == STDIN else job.run_file(Path(name)))
+        except UnavailableError:
+            raise
+        except RepzoneError as error:
+            if failed is not None:
+                errors.print(f"repzone: {failed}", markup=False, soft_wrap=True)
+            failed = error
+    return outcomes, failed
 
 
-@contextmanager
-def _progress(names: list[str]) -> Iterator[dict[str, Callable[[int], None]]]:
-    """Show a bar for each file on a terminal, nothing elsewhere."""
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
-        bars: dict[str, Callable[[int], None]] = {}
-        for name in names:
-            if name != STDIN and Path(name).is_file():
-                task = progress.add_task(escape(name), total=Path(name).stat().st_size)
-                bars[name] = partial(_advance, progress, task)
-        yield bars
+def _follow(settings: Settings, job: Ingestion, names: Sequence[str], *, deciding: bool) -> None:
+    """Follow every source in a thread of its own until SIGTERM or SIGINT, or until all have ended."""
+    stop, one_at_a_time = Stop(), Lock()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+
+    def connect() -> None:
+        with one_at_a_time:
+            revive(settings)
+            prepare(job.engine, settings, clock())
+
+    following = Following(job, stop, time.monotonic, connect, deciding)
+    with ThreadPoolExecutor(len(names), "follow") as threads:
+        started = [
+            threads.submit(following.run_stream, _stdin())
+            if name == STDIN
+            else threads.submit(following.run_file, Path(name))
+            for name in names
+        ]
+        wait(started, return_when=FIRST_EXCEPTION)
+        stop.set()
+    for one in started:
+        one.result()
 
 
-def _print_outcomes(outcomes: list[Outcome], output: Output) -> None:
+def _stdin() -> FileIO:
+    """Give standard input as it comes: what is there is read, however little it is."""
+    return FileIO(sys.stdin.fileno(), closefd=False)
+
+
+def _print_outcomes(outcomes: Sequence[Outcome], output: Output) -> None:
+    now = clock()
     for outcome in outcomes:
         for fault in outcome.faults:
             errors.print(f"repzone: {outcome.source}: {fault}", markup=False, soft_wrap=True)
@@ -92,20 +154,29 @@ def _print_outcomes(outcomes: list[Outcome], output: Output) -> None:
             console.print(f"{outcome.source} is being read by another repzone; left to it.", markup=False)
     if output is Output.json:
         for outcome in outcomes:
-            print_json(_outcome_fields(outcome))
+            print_json(_outcome_fields(outcome, now))
         return
-    made = table("source", ">lines", ">errors", ">spam", ">virus", ">auth", ">hits", ">skipped", "newest event")
+    made = table("source", ">lines", ">errors", ">spam", ">virus", ">auth", ">hits", ">skipped", ">lag")
     for outcome in outcomes:
         if not outcome.busy:
             counts = (outcome.events[name] for name in ("errors", "spam", "virus", "auth"))
             numbers = (outcome.lines, *counts, outcome.hits, outcome.skipped)
-            newest = format_instant(outcome.last) if outcome.last is not None else ""
-            made.add_row(escape(outcome.source), *(f"{number:,}" for number in numbers), newest)
+            lag = _lag(outcome, now)
+            made.add_row(
+                escape(outcome.source),
+                *(f"{number:,}" for number in numbers),
+                format_left(lag) if lag is not None else "",
+            )
     if made.row_count:
         console.print(made)
 
 
-def _outcome_fields(outcome: Outcome) -> dict[str, object]:
+def _lag(outcome: Outcome, now: int) -> int | None:
+    """Give how long ago the newest line was written, in seconds; None when no line told."""
+    return None if outcome.newest is None else max(now - outcome.newest, 0)
+
+
+def _outcome_fields(outcome: Outcome, now: int) -> dict[str, object]:
     return {
         "source": outcome.source,
         "busy": outcome.busy,
@@ -114,5 +185,6 @@ def _outcome_fields(outcome: Outcome) -> dict[str, object]:
         "hits": outcome.hits,
         "skipped": outcome.skipped,
         "unmatched": outcome.unmatched,
-        "newest": utc(outcome.last) if outcome.last is not None else None,
+        "newest": utc(outcome.newest) if outcome.newest is not None else None,
+        "lag": _lag(outcome, now),
     }

@@ -1,9 +1,11 @@
 """`repzone`: every command under one roof; an error that the operator can mend is one line and an exit code."""
 
+import errno
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -21,6 +23,7 @@ COMMANDS = {
     "serve": "repzone.cli.serve:app",
     "check": "repzone.cli.check:check",
     "listings": "repzone.cli.listings:listings",
+    "status": "repzone.cli.status:status",
     "db": "repzone.cli.db:app",
     "version": "repzone.cli.version:version",
 }
@@ -61,8 +64,18 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"repzone {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def repzone() -> None:
+def repzone(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
     """A private DNS block list that your own mail servers feed."""
 
 
@@ -76,6 +89,7 @@ def run(arguments: Sequence[str] | None) -> int:
     """Run the command line and give its exit code."""
     try:
         code = app(args=arguments, prog_name="repzone", standalone_mode=False)
+        sys.stdout.flush()
     except RepzoneError as error:
         print(f"repzone: {error}", file=sys.stderr)
         return error.exit_code
@@ -89,6 +103,20 @@ def run(arguments: Sequence[str] | None) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return 130
     except BrokenPipeError:  # `repzone listings | head`
-        sys.stderr.close()
+        _drop_output()
         return 0
+    except OSError as error:
+        if error.filename is not None or error.errno not in _FULL:
+            raise
+        _drop_output()
+        print(f"repzone: standard output cannot be written: {error.strerror}", file=sys.stderr)
+        return RepzoneError.exit_code
     return code if isinstance(code, int) else 0
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
+def _drop_output() -> None:
+    """Let what is still to be written go nowhere, so that Python's own last flush does not fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -5,10 +5,14 @@ import os
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 
 import structlog
 from rich.console import Console
 from rich.table import Table
+
+if sys.stdout is None:  # closed by the caller: `repzone listings >&-`
+    sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for as long as we live
 
 # A pipe or a file has no width: a date must not be broken in two for whoever greps it.
 console = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200)

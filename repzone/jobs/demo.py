@@ -10,11 +10,12 @@ from typing import Any
 
 from repzone.clock import Clock
 from repzone.errors import RepzoneError
+from repzone.jobs.batch import Told
 from repzone.jobs.files import open_log, read_lines
 from repzone.jobs.ingest import MakeReader, Reader
 from repzone.logs import syslog
 from repzone.logs.stamp import Stamps
-from repzone.model import WIDTH, Client, Event, Hit, Listing
+from repzone.model import WIDTH, Client, Listing
 from repzone.zone.definition import Zone
 from repzone.zone.names import to_labels
 
@@ -34,7 +35,13 @@ class Shifted:
     skipped: int = 0
     unmatched: int = 0
 
-    def read(self, line: bytes, number: int, reference: int) -> tuple[Event | Hit, ...]:
+    @property
+    def newest(self) -> int | None:
+        """Give the newest stamp of a line, moved."""
+        newest = self.reader.newest
+        return None if newest is None else newest + self.seconds
+
+    def read(self, line: bytes, number: int, reference: int) -> tuple[Told, ...]:
         """Give what the line completes, moved."""
         self.lines += 1
         return tuple(replace(found, at=found.at + self.seconds) for found in self.reader.read(line, number, reference))
@@ -48,7 +55,7 @@ def last_instant(path: Path) -> int:
     """Give the instant of the last line of a log; RepzoneError when no line has one."""
     stamps, last = Stamps(UTC), None
     with open_log(path) as log:
-        for line, _ in read_lines(log.text, 0, final=True):
+        for line in read_lines(log.text):
             header = syslog.parse((line or b"").decode("utf-8", "replace"), stamps, log.modified)
             last = header.at if header else last
     if last is None:

@@ -1,145 +1,219 @@
-"""Log files: known again by their first octets, found again after rotation, read as whole lines.
+"""Log files: opened whatever compressed them, read as whole lines, known again by their octets.
 
-A source is named by the live log; `mail.log.1`, `mail.log-20261124.gz` and the like are its earlier files.
 Positions count octets of the text, uncompressed.
 """
+
+from __future__ import annotations
 
 import gzip
 import hashlib
 import os
-import re
 import stat
+import sys
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import IO
+from types import TracebackType
+from typing import IO, cast
 
 from repzone.errors import RepzoneError
-from repzone.store.positions import FileRow
+
+if sys.version_info >= (3, 14):
+    from compression import zstd as zstd
+else:
+    from backports import zstd as zstd
 
 FINGERPRINT = 1024
-"""Octets at the start of a file that tell it from others."""
+"""Octets at the start of a file, and before the position in it, that tell it from others."""
 
 LONGEST = 64 * 1024
 """Octets of the longest line that is looked at."""
 
 BLOCK = 1024 * 1024
-_ROTATED = re.compile(r"(?P<live>.+?)(?:[.-]\d{1,14}(?:-\d{1,10})?)?(?:\.gz)?")
+"""Octets that are read at once."""
+
+NUL = b"\0"
+
+DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error, zstd.ZstdError)
+"""What reading raises where compressed text is cut off or damaged, as while it is still being compressed."""
 
 
-def live_path(path: Path) -> Path:
-    """Give the path of the live log that this file is, or once was."""
-    match = _ROTATED.fullmatch(path.name)
-    return path.with_name(match["live"]) if match else path
-
-
-@dataclass(slots=True)
 class LogFile:
-    """An open log: its name for people, text, size and time (seconds) of the file, device and inode as hints."""
+    """An open log: its text, whatever compressed it, and its name for people. Use it in a `with`."""
 
-    name: Path
-    text: IO[bytes]
-    size: int | None  # of the text; None when only reading tells, as for gzip
-    modified: int
-    hints: tuple[int, int]
+    def __init__(self, name: Path, file: BufferedReader) -> None:
+        """Take a regular file, and tell by its first octets what compressed it (RFC 1952 §2.3.1, RFC 8878 §3.1.1)."""
+        self.name = name
+        self.file = file
+        begin = file.read(4)
+        file.seek(0)
+        self.text: IO[bytes] = file
+        if begin[:2] == b"\x1f\x8b":
+            self.text = cast(IO[bytes], gzip.GzipFile(fileobj=file))
+        elif begin == b"\x28\xb5\x2f\xfd":
+            self.text = cast(IO[bytes], zstd.ZstdFile(file))
 
-    def fingerprint(self, length: int) -> tuple[bytes, int]:
-        """Digest at most the first `length` octets; give the digest and how many octets there were."""
-        self.text.seek(0)
-        head = self.text.read(length)
-        return hashlib.sha256(head).digest(), len(head)
+    def __enter__(self) -> LogFile:
+        """Give the log itself."""
+        return self
 
-    def is_file_of(self, row: FileRow) -> bool:
-        """Tell whether this is the file that the row has read so far."""
-        if self.size is not None and self.size < row.position:
-            return False
-        return self.fingerprint(row.fingerprint_length) == (row.fingerprint, row.fingerprint_length)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the log."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the log."""
+        self.file.close()
+
+    @property
+    def compressed(self) -> bool:
+        """Tell whether the text is not what the file holds."""
+        return self.text is not self.file
+
+    @property
+    def length(self) -> int:
+        """Octets of the file, as it now is."""
+        return os.fstat(self.file.fileno()).st_size
+
+    @property
+    def size(self) -> int | None:
+        """Octets of the text, as it now is; None when only reading tells."""
+        return None if self.compressed else self.length
+
+    @property
+    def modified(self) -> int:
+        """When the file was written last, in seconds."""
+        return int(os.fstat(self.file.fileno()).st_mtime)
+
+    @property
+    def hints(self) -> tuple[int, int]:
+        """Device and inode: for people, not to know the file again by."""
+        about = os.fstat(self.file.fileno())
+        return about.st_dev, about.st_ino
+
+    def peek(self, start: int, length: int) -> bytes:
+        """Give the octets of the text from `start` on, fewer where it ends; who reads plain text is not moved by it.
+
+        What cannot be decompressed raises one of DAMAGE.
+        """
+        if not self.compressed:
+            return os.pread(self.file.fileno(), length, start)
+        self.text.seek(start)
+        return self.text.read(length)
+
+    def lines(self, position: int) -> Lines:
+        """Give the lines from a position on, which must be behind a whole line."""
+        length = min(position, FINGERPRINT)
+        head, tail = self.peek(0, length), self.peek(position - length, length)
+        self.text.seek(position)
+        return Lines(self.text, position, head, tail)
 
 
-@contextmanager
-def open_log(path: Path) -> Iterator[LogFile]:
-    """Open a log, gzip or plain; RepzoneError names the path and why it cannot be read."""
+def open_log(path: Path) -> LogFile:
+    """Open a log, plain, gzip or zstd; RepzoneError names the path and why it cannot be read."""
     try:
         # O_NONBLOCK: a FIFO put in the place of a log must not hang us; for regular files it means nothing.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise RepzoneError(f"{path}: cannot be read: {error.strerror}") from None
-    about = os.fstat(descriptor)
-    if not stat.S_ISREG(about.st_mode):
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise RepzoneError(f"{path}: is no regular file")
-    with os.fdopen(descriptor, "rb") as file:
-        compressed = file.read(2) == b"\x1f\x8b"
-        file.seek(0)
-        text: IO[bytes] = gzip.GzipFile(fileobj=file) if compressed else file  # type: ignore[assignment]
-        size = None if compressed else about.st_size
-        yield LogFile(path, text, size, int(about.st_mtime), (about.st_dev, about.st_ino))
+    return LogFile(path, os.fdopen(descriptor, "rb"))
 
 
-def read_lines(text: IO[bytes], position: int, *, final: bool = False) -> Iterator[tuple[bytes | None, int]]:
-    """Yield each whole line without its newline, and the position behind it.
+class Lines:
+    """The whole lines of a text, from a position on; the text may grow between two reads.
 
-    A line of more than LONGEST octets is yielded as None. With `final` the rest behind the last newline is a line
-    too; else it waits until its newline has been written.
+    Its fingerprint is made of what was read with the lines: it holds for them, whatever the file is by now.
     """
-    rest, dropped = b"", False
-    while block := text.read(BLOCK):
-        lines = (rest + block).split(b"\n")
-        rest = lines.pop()
-        for line in lines:
-            position += len(line) + 1
-            yield (None if dropped or len(line) > LONGEST else line), position
-            dropped = False
-        if len(rest) > LONGEST:  # keep the memory flat: only its length matters now
-            position += len(rest)
-            rest, dropped = b"", True
-    if final and (rest or dropped):
-        yield (None if dropped else rest), position + len(rest)
+
+    def __init__(self, text: IO[bytes], position: int = 0, head: bytes = b"", tail: bytes = b"") -> None:
+        """Take a text that stands at the position, the first FINGERPRINT octets before that, and the last ones."""
+        self.position = position  # behind the last whole line
+        self._text = text
+        self._head = head
+        self._tail = tail
+        self._rest = b""  # what follows the last whole line; of a line longer than LONGEST only
+        self._dropped = 0  # how long it is so far,
+        self._ends = b"", b""  # how it begins and how it goes on now
+
+    def read(self) -> bytes | None:
+        """Give the lines that one block more completes, each with its newline; None when there is no more for now.
+
+        A line that is much longer than LONGEST is a NUL in its place, which no reader takes. What cannot be
+        decompressed raises one of DAMAGE.
+        """
+        block = self._text.read(BLOCK)
+        if not block:
+            return None
+        text = self._rest + block
+        cut = text.rfind(b"\n") + 1
+        whole, self._rest = text[:cut], text[cut:]
+        if cut:
+            dropped = self._dropped
+            self._move(whole)
+            if dropped:
+                whole = NUL + whole[whole.find(b"\n") :]
+        if len(self._rest) > LONGEST:  # keep the memory flat
+            self._drop()
+        return whole
+
+    def end(self) -> bytes:
+        """Give what stands behind the last newline, for a text that will not grow."""
+        rest, dropped = self._rest, self._dropped
+        self._rest = b""
+        self._move(rest)
+        return NUL if dropped else rest
+
+    def fingerprint(self) -> tuple[bytes, int]:
+        """Give the digests of the first octets and of those before the position; how many octets the first are of."""
+        return fingerprint(self._head, self._tail, self.position), len(self._head)
+
+    def _move(self, whole: bytes) -> None:
+        """Move the position behind these octets, which follow what was dropped."""
+        begin, end = self._ends
+        if self.position < FINGERPRINT:
+            self._head = (self._head + begin + whole[:FINGERPRINT])[:FINGERPRINT]
+        self._tail = (self._tail + end + whole[-FINGERPRINT:])[-FINGERPRINT:]
+        self.position += self._dropped + len(whole)
+        self._dropped, self._ends = 0, (b"", b"")
+
+    def _drop(self) -> None:
+        begin, _ = self._ends
+        self._ends = begin or self._rest[:FINGERPRINT], self._rest[-FINGERPRINT:]
+        self._dropped += len(self._rest)
+        self._rest = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A file to read, and where its reading stands (None: it is new)."""
-
-    path: Path
-    row: FileRow | None
+def fingerprint(head: bytes, tail: bytes, position: int) -> bytes:
+    """Digest the first octets of a text, and of those right before the position the ones that are not among them."""
+    more = min(max(position - len(head), 0), len(tail))
+    return digest(head) + digest(tail[len(tail) - more :])
 
 
-SETTLED = 3600
-"""Seconds after which nothing more is written to a file that was rotated and compressed."""
+def digest(octets: bytes) -> bytes:
+    """Give 16 octets that stand for these."""
+    return hashlib.sha256(octets).digest()[:16]
 
 
-def parts(path: Path, rows: list[FileRow], seen: int) -> list[Part]:
-    """Give what is to be read for a log, oldest first, from the rows of its source, which was read last at `seen`
-    (0: never).
+def read_lines(text: IO[bytes]) -> Iterator[bytes | None]:
+    """Yield each line of a text to its end, without newline; one of more than LONGEST octets as None.
 
-    Before the live log come its rotated files that were not read to their end, and those that were written since
-    and are not known at all. The first time only the file itself is read.
+    RepzoneError when it cannot be decompressed.
     """
-    if live_path(path) != path or not seen:
-        return [Part(path, _row_of(path, rows))]
-    rotated = [there for there in path.parent.glob(path.name + "[.-]*") if live_path(there) == path]
-    found = [part for there in rotated if (part := _unread(there, rows, seen)) is not None]
-    found.sort(key=lambda part: part.path.stat().st_mtime_ns)
-    return [*found, Part(path, _row_of(path, rows))]
+    lines = Lines(text)
+    try:
+        while (block := lines.read()) is not None:
+            yield from map(_short, block.split(b"\n")[:-1])
+    except DAMAGE as error:
+        raise RepzoneError(f"the compressed log is cut off or damaged: {error}") from None
+    if rest := lines.end():
+        yield _short(rest)
 
 
-def _unread(path: Path, rows: list[FileRow], seen: int) -> Part | None:
-    """Give the part that a rotated file is, or None when there is nothing more to read in it."""
-    if not path.is_file():
-        return None
-    with open_log(path) as log:
-        row = next((row for row in rows if log.is_file_of(row)), None)
-        if row is None:
-            unread = log.modified >= seen
-        elif log.size is None:
-            unread = log.modified >= seen - SETTLED
-        else:
-            unread = log.size > row.position
-    return Part(path, row) if unread else None
-
-
-def _row_of(path: Path, rows: list[FileRow]) -> FileRow | None:
-    with open_log(path) as log:
-        return next((row for row in rows if log.is_file_of(row)), None)
+def _short(line: bytes) -> bytes | None:
+    return None if line == NUL or len(line) > LONGEST else line

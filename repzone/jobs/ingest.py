@@ -7,21 +7,22 @@ ends a run, the next one goes on behind the last commit.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, runtime_checkable
 
 import structlog
 
 from repzone.clock import Clock
-from repzone.jobs.files import FINGERPRINT, LogFile, Part, live_path, open_log, parts, read_lines
-from repzone.model import Event, Exemptions, Hit
+from repzone.errors import RepzoneError
+from repzone.jobs.batch import Batch, Told, store
+from repzone.jobs.files import DAMAGE, Lines, open_log
+from repzone.jobs.opened import Opened
+from repzone.jobs.rotation import SETTLED, choose, is_old_copy, live_path, matching, rotated_paths
 from repzone.reasons import CATALOGUE
 from repzone.store.engine import Connection, Engine, answering
-from repzone.store.events import add_days, add_events, add_hits
-from repzone.store.exemptions import load_exemptions
-from repzone.store.policies import load_rulebook
 from repzone.store.positions import (
     FileRow,
     add_file,
@@ -35,32 +36,36 @@ from repzone.store.positions import (
 
 log = structlog.get_logger()
 
-EVENTS = 5_000
-"""Events of one transaction at most, give or take those of one line."""
-
-LINES = 200_000
-"""Lines of one transaction at most: so much is read again after a crash."""
-
-EARLIEST, LATEST = 631_152_000, 4_102_444_800
-"""The years 1990 to 2099: a stamp outside is a fault of the line, and would make a day partition of its own."""
-
 
 class Reader(Protocol):
-    """What turns the lines of one format into events and hits."""
+    """What turns the lines of one format into events, hits, traffic and waits."""
 
     lines: int
     skipped: int
     unmatched: int
 
-    def read(self, line: bytes, number: int, reference: int) -> tuple[Event | Hit, ...]:
+    @property
+    def newest(self) -> int | None:
+        """The newest stamp of the lines so far; None when none had one."""
+
+    def read(self, line: bytes, number: int, reference: int) -> tuple[Told, ...]:
         """Give what the line completes; `reference` is the instant that year-less stamps lie before."""
 
     def dump(self) -> dict[str, Any]:
         """Give what is to be remembered for the next run."""
 
 
+@runtime_checkable
+class BlockReader(Reader, Protocol):
+    """A reader that takes many lines at once, each with its newline."""
+
+    def read_block(self, block: bytes, number: int, reference: int) -> Sequence[Told]:
+        """Give what the lines complete, the first of which has that number."""
+
+
 MakeReader = Callable[[Mapping[str, Any] | None], Reader]
-Progress = Callable[[int], None]
+Progress = Callable[[Path, int, int, int], None]
+"""Is told the file that is being read, octets of it that are done, all of them, and lines of the run."""
 
 
 @dataclass(slots=True)
@@ -75,31 +80,8 @@ class Outcome:
     unmatched: int = 0
     faults: list[str] = field(default_factory=list)
     absurd: int = 0  # events left out for a stamp outside EARLIEST to LATEST
-    last: int | None = None  # the newest stamp of an event
+    newest: int | None = None  # the newest stamp of a line
     busy: bool = False
-
-
-@dataclass(slots=True)
-class _Batch:
-    """What one transaction is to store; stamps that no mail log can have are counted and left out."""
-
-    events: list[Event] = field(default_factory=list)
-    hits: list[Hit] = field(default_factory=list)
-    lines: int = 0
-    absurd: int = 0
-
-    def add(self, found: Iterable[Event | Hit]) -> None:
-        for what in found:
-            if not EARLIEST <= what.at < LATEST:
-                self.absurd += 1
-            elif isinstance(what, Hit):
-                self.hits.append(what)
-            else:
-                self.events.append(what)
-
-    @property
-    def full(self) -> bool:
-        return len(self.events) + len(self.hits) >= EVENTS or self.lines >= LINES
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,129 +93,294 @@ class Ingestion:
     host: str
     make_reader: MakeReader
     dry_run: bool = False
-    progress: Progress = lambda octets: None
+    progress: Progress = lambda file, done, octets, lines: None
+    committed: Callable[[bool], None] = lambda new: None  # is told of each transaction whether offences are in it
     wait: int = 60
+    greylist_wait: int = 86_400
 
     def run_file(self, path: Path) -> Outcome:
         """Read what is new in a log and in its rotated files; RepzoneError when it cannot be read."""
         path = path.absolute()
         with open_log(path):
             pass  # a log that is not there is said before anything else
-        outcome = Outcome(str(path))
-        with answering():
-            with self.engine.begin() as connection:
-                source_id = open_source(connection, self.host, str(live_path(path)))
-            with reading(self.engine, source_id, self.wait) as free:
-                if not free:
-                    outcome.busy = True
-                    return outcome
-                with self.engine.connect() as connection:
-                    rows = load_files(connection, source_id)
-                    state, seen = load_state(connection, source_id)
-                reader = self.make_reader(state)
-                for part in parts(path, rows, seen):
-                    with open_log(part.path) as file:
-                        self._read_part(file, part, source_id, reader, outcome)
-        return _finished(outcome, reader)
+        with answering(), self.open(path) as source:
+            if source is None:
+                return Outcome(str(path), busy=True)
+            source.read()
+            source.commit()
+        return source.finish()
 
     def run_stream(self, text: IO[bytes]) -> Outcome:
         """Read standard input to its end: at least once, since nobody knows where it stood."""
-        outcome = Outcome("-")
-        reader = self.make_reader(None)
-        batch = _Batch()
         with answering():
-            with self.engine.begin() as connection:
-                source_id = open_source(connection, self.host, "-")
-            for line, _ in read_lines(text, 0, final=True):
-                _take(reader, batch, line, outcome.lines + batch.lines + 1, self.clock())
-                if batch.full:
-                    self._commit(batch, source_id, outcome, lambda connection: None)
-                    batch = _Batch()
-            self._commit(batch, source_id, outcome, lambda connection: None)
-        return _finished(outcome, reader)
+            stream = Stream(self, text)
+            while stream.read():
+                pass
+            stream.commit()
+        return stream.finish()
 
-    def _read_part(self, file: LogFile, part: Part, source_id: int, reader: Reader, outcome: Outcome) -> None:
-        row = part.row
-        if row is None and not self.dry_run:
-            row = self._begin(file, source_id, reader)
-            if row is None:
-                return
-        position, number = start, _ = (row.position, row.lines) if row else (0, 0)
-        file.text.seek(start)
-        batch = _Batch()
-        for line, position in read_lines(file.text, start):
-            number += 1
-            _take(reader, batch, line, number, file.modified)
-            if batch.full:
-                self._commit(batch, source_id, outcome, self._keep(file, row, position, number, source_id, reader))
-                self.progress(position)
-                batch = _Batch()
-        self._commit(batch, source_id, outcome, self._keep(file, row, position, number, source_id, reader))
-        self.progress(position)
-
-    def _begin(self, file: LogFile, source_id: int, reader: Reader) -> FileRow | None:
-        """Begin a new file; None when it is empty still, so that nothing tells it from others."""
-        digest, length = file.fingerprint(FINGERPRINT)
+    @contextmanager
+    def open(self, path: Path) -> Iterator[Source | None]:
+        """Open a log for this reader alone; None when another still has it after `wait` seconds."""
         with self.engine.begin() as connection:
-            if not length:
-                store_state(connection, source_id, reader.dump(), self.clock())
-                return None
-            number = add_file(connection, source_id, digest, length, file.hints, self.clock())
-        return FileRow(number, digest, length, 0, 0)
-
-    def _keep(
-        self, file: LogFile, row: FileRow | None, position: int, lines: int, source_id: int, reader: Reader
-    ) -> Callable[[Connection], None]:
-        def keep(connection: Connection) -> None:
-            if row is None:
+            source_id = open_source(connection, self.host, str(live_path(path)))
+        with reading(self.engine, source_id, self.wait) as connection:
+            if connection is None:
+                yield None
                 return
-            digest, length = row.fingerprint, row.fingerprint_length
-            if length < min(position, FINGERPRINT):
-                here = file.text.tell()
-                digest, length = file.fingerprint(min(position, FINGERPRINT))
-                file.text.seek(here)
-            store_position(connection, row.id, position, lines, digest, length)
-            store_state(connection, source_id, reader.dump(), self.clock())
+            source = Source(self, path, source_id, connection)
+            try:
+                yield source
+            finally:
+                source.close()
 
-        return keep
 
-    def _commit(self, batch: _Batch, source_id: int, outcome: Outcome, keep: Callable[[Connection], None]) -> None:
-        outcome.lines += batch.lines
-        outcome.hits += len(batch.hits)
-        outcome.absurd += batch.absurd
-        if batch.events:
-            outcome.last = max(outcome.last or 0, *(event.at for event in batch.events), 0)
-        if self.dry_run:
+class _Reading:
+    """What reading a file and reading standard input have in common: a reader, a batch, and what became of it all."""
+
+    def __init__(self, job: Ingestion, name: str, source_id: int, state: Mapping[str, Any] | None) -> None:
+        self.outcome = Outcome(name)
+        self.batch = Batch()
+        self._job = job
+        self._id = source_id
+        self._reader = job.make_reader(state)
+
+    def _take(self, block: bytes, number: int, reference: int) -> int:
+        """Read the lines behind that number; give the number of the last one."""
+        reader, lines = self._reader, block.count(b"\n")
+        if isinstance(reader, BlockReader):
+            self.batch.add(reader.read_block(block, number + 1, reference))
+        else:
+            for at, line in enumerate(block.split(b"\n")[:lines], number + 1):
+                self.batch.add(reader.read(line, at, reference))
+        self.batch.lines += lines
+        return number + lines
+
+    def _commit(self, connection: Connection, keep: Callable[[Connection], None]) -> None:
+        """Store the batch, with what `keep` adds to the transaction."""
+        batch = self.batch
+        if self._job.dry_run:
+            new = Counter[str]()
             for event in batch.events:
-                outcome.events[CATALOGUE[event.reason]] += event.count
-            return
-        add_days(self.engine, {event.at for event in batch.events})
-        with self.engine.begin() as connection:
-            rulebook = load_rulebook(connection)
-            exemptions = Exemptions(load_exemptions(connection))
-            outcome.events.update(add_events(connection, source_id, batch.events, rulebook, exemptions, self.clock()))
-            add_hits(connection, batch.hits, rulebook)
-            keep(connection)
+                new[CATALOGUE[event.reason]] += event.count
+        else:
+            job = self._job
+            new = store(connection, self._id, batch, job.clock, keep, job.greylist_wait)
+        self.batch = Batch()
+        self.outcome.events.update(new)
+        self.outcome.lines += batch.lines
+        self.outcome.hits += len(batch.hits)
+        self.outcome.absurd += batch.absurd
+        self._job.committed(bool(new))
+
+    def finish(self) -> Outcome:
+        """Give what became of it."""
+        outcome, reader = self.outcome, self._reader
+        outcome.skipped, outcome.unmatched, outcome.newest = reader.skipped, reader.unmatched, reader.newest
+        outcome.faults += getattr(reader, "faults", [])
+        log.info(
+            "ingest.done",
+            source=outcome.source,
+            lines=outcome.lines,
+            events=outcome.events.total(),
+            hits=outcome.hits,
+            skipped=outcome.skipped,
+        )
+        return outcome
 
 
-def _take(reader: Reader, batch: _Batch, line: bytes | None, number: int, reference: int) -> None:
-    batch.lines += 1
-    if line is None:
-        reader.lines += 1
-        reader.skipped += 1
-    else:
-        batch.add(reader.read(line, number, reference))
+class Stream(_Reading):
+    """Standard input: nobody knows where it stood, and what it says after a break need not go on where it was."""
+
+    def __init__(self, job: Ingestion, text: IO[bytes], *, lasting: bool = False) -> None:
+        """Take the text; only one that is `lasting` is a log that one may miss when it is silent."""
+        with job.engine.begin() as connection:
+            source_id = open_source(connection, job.host, "-")
+        super().__init__(job, "-", source_id, None)
+        self._lasting = lasting
+        self._lines = Lines(text)
+        self._number = 0
+
+    def read(self) -> bool:
+        """Read a block, a full batch is committed; False at the end."""
+        block = self._lines.read()
+        more = block is not None
+        if block is None:
+            rest = self._lines.end()
+            block = rest + b"\n" if rest else b""
+        self._number = self._take(block, self._number, self._job.clock())
+        self._job.progress(Path(self.outcome.source), self._lines.position, 0, self.outcome.lines + self.batch.lines)
+        if self.batch.full:
+            self.commit()
+        return more
+
+    def commit(self) -> None:
+        """Store what has been read."""
+        with self._job.engine.connect() as connection:
+            self._commit(connection, self._keep)
+
+    def _keep(self, connection: Connection) -> None:
+        if self._lasting:
+            store_state(connection, self._id, {}, self._job.clock(), self._reader.newest)
 
 
-def _finished(outcome: Outcome, reader: Reader) -> Outcome:
-    outcome.skipped, outcome.unmatched = reader.skipped, reader.unmatched
-    outcome.faults = list(getattr(reader, "faults", []))
-    log.info(
-        "ingest.done",
-        source=outcome.source,
-        lines=outcome.lines,
-        events=outcome.events.total(),
-        hits=outcome.hits,
-        skipped=outcome.skipped,
-    )
-    return outcome
+class Source(_Reading):
+    """A log that nobody else reads now: what its reader remembers, how far each of its files has been read.
+
+    After a commit that failed it is ahead of what is stored: close it then, and open another.
+    """
+
+    def __init__(self, job: Ingestion, path: Path, source_id: int, connection: Connection) -> None:
+        """Take up what the last reader left; the connection holds the source."""
+        with connection.begin():
+            self._rows = {row.id: row for row in load_files(connection, source_id)}
+            state, seen = load_state(connection, source_id)
+        super().__init__(job, str(path), source_id, state and state["join"])
+        self._path = path
+        self._connection = connection
+        self._complete = state["complete"] if state else seen or job.clock()  # files older than that have been read
+        self._done: dict[tuple[int, ...], int | None] = {}  # rotated files without news, as they were, and their rows
+        self._live: Opened | None = None
+        self._open: Opened | None = None  # the live log, or the rotated file that is being read
+
+    def close(self) -> None:
+        """Close the log."""
+        if self._live is not None:
+            self._live.file.close()
+        self._live = self._open = None
+
+    def read(self, *, thorough: bool = True) -> None:
+        """Read what is new: in the rotated files if need be, or if `thorough`, and then in the log.
+
+        Batches that are full are committed. RepzoneError when the log cannot be read.
+        """
+        began = self._job.clock()
+        if self._live is not None and not self._is_current(self._live):
+            self._finish_live(self._live)
+        thorough |= self._live is None
+        taken = self._read_rotated() if thorough else set()
+        if self._live is None:
+            self._live = self._open_live(taken)
+        self._read_on(self._live)
+        if thorough and self._is_live:
+            self._complete = began
+
+    def commit(self) -> None:
+        """Store what has been read, and that it was."""
+        reached: list[FileRow] = []
+
+        def keep(connection: Connection) -> None:
+            if self._open is not None and self._open.unstored:
+                reached.append(self._store_position(connection, self._open))
+            state = {"join": self._reader.dump(), "complete": self._complete}
+            store_state(connection, self._id, state, self._job.clock(), self._reader.newest)
+
+        self._commit(self._connection, keep)
+        for row in reached:
+            self._rows[row.id] = row
+            if self._open is not None:
+                self._open.row = row
+
+    @property
+    def _is_live(self) -> bool:
+        """Tell whether this is a log that is written to, and not one of its rotated files by its own name."""
+        return live_path(self._path) == self._path
+
+    def _is_current(self, live: Opened) -> bool:
+        """Tell whether the open log is still the one of that name, and was not emptied."""
+        try:
+            about = self._path.stat()
+        except OSError:
+            return False
+        return (about.st_dev, about.st_ino) == live.file.hints and live.is_as_read()
+
+    def _finish_live(self, live: Opened) -> None:
+        """Read the log that was open to its end, if it only has another name now, and close it."""
+        if live.is_as_read():
+            self._read_on(live)
+        if self.batch.lines:
+            self.commit()
+        self.close()
+
+    def _open_live(self, taken: set[int]) -> Opened:
+        file = open_log(self._path)
+        try:
+            row = choose(matching(file, self._rows.values()), taken, live=self._is_live)
+            return Opened.at(file, row)
+        except DAMAGE as error:
+            file.close()
+            raise RepzoneError(f"{self._path}: is cut off or damaged: {error}") from None
+
+    def _read_rotated(self) -> set[int]:
+        """Read the rest of the files that the log once was; give the rows that are theirs."""
+        taken: set[int] = set()
+        if self._is_live:
+            if self.batch.lines:
+                self.commit()  # what was read of the log belongs to its position, not to theirs
+            for path in rotated_paths(self._path):
+                try:
+                    row = self._read_rotated_file(path, taken)
+                except (OSError, RepzoneError) as error:  # removed meanwhile, or not for us to read
+                    log.warning("ingest.file_left_out", file=str(path), error=str(error))
+                else:
+                    taken |= {row} if row is not None else set()
+        return taken
+
+    def _read_rotated_file(self, path: Path, taken: set[int]) -> int | None:
+        """Read the rest of a rotated file; give its row, or None if it has none."""
+        about = path.stat()
+        known = about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
+        if known not in self._done:
+            with open_log(path) as file:
+                if file.compressed and file.modified < self._complete - SETTLED:
+                    return None
+                rows = self._rows.values()
+                try:
+                    row = choose(matching(file, rows), taken, live=False)
+                    missed = row is None and file.modified >= self._complete and not is_old_copy(file, rows)
+                except DAMAGE:
+                    return None  # it is still being compressed, and the original is still there
+                if row is not None or missed:
+                    reading = self._open = Opened.at(file, row)
+                    self._read_on(reading)
+                    if reading.unstored:
+                        self.commit()
+                    row = reading.row
+                    self._open = self._live
+                self._done[known] = row.id if row is not None else None
+        return self._done[known]
+
+    def _read_on(self, reading: Opened) -> None:
+        """Read a file from where it stands to its end."""
+        self._open = reading
+        file, lines = reading.file, reading.lines
+        while True:
+            try:
+                block = lines.read()
+            except (OSError, *DAMAGE) as error:
+                fault = f"{file.name}: is cut off or damaged, read as far as it goes: {error}"
+                if fault not in self.outcome.faults:
+                    self.outcome.faults.append(fault)
+                return
+            if block is None:
+                break
+            self._take_block(reading, block)
+        if file.compressed and (rest := lines.end()):
+            self._take_block(reading, rest + b"\n")
+
+    def _take_block(self, reading: Opened, block: bytes) -> None:
+        file = reading.file
+        reading.number = self._take(block, reading.number, file.modified)
+        self._job.progress(file.name, file.file.tell(), file.length, self.outcome.lines + self.batch.lines)
+        if self.batch.full:
+            self.commit()
+
+    def _store_position(self, connection: Connection, reading: Opened) -> FileRow:
+        if reading.row is None:
+            digest, length = reading.lines.fingerprint()
+            number = add_file(connection, self._id, digest, length, reading.file.hints, self._job.clock())
+        else:
+            number = reading.row.id
+        row = reading.reached(number)
+        store_position(connection, row.id, row.position, row.lines, row.fingerprint, row.fingerprint_length)
+        return row

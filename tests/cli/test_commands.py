@@ -51,6 +51,16 @@ def test_ingest_stores_decides_and_says_both(run: Run, tmp_path: Path) -> None:
     assert "Decided for 0 clients" in again.out
 
 
+def test_check_knows_the_test_entries(run: Run) -> None:
+    shown = run("check", "127.0.0.2", "127.0.0.4", "127.0.0.1")
+    assert shown.out.splitlines() == [
+        "127.0.0.2 is a test entry: always listed, to show that the zone answers.",
+        "127.0.0.4 is a test entry: always listed, to show that the zone answers.",
+        "127.0.0.1 is never listed: reserved address space.",
+    ]
+    assert run("check", "127.0.0.2", "-o", "json").objects[0]["listed"] is True
+
+
 def test_check_says_the_same_for_people_and_programs(run: Run, tmp_path: Path) -> None:
     (tmp_path / "mail.log").write_text(offences("192.0.2.7", 12))
     run("ingest", "mail.log")
@@ -92,7 +102,7 @@ def test_calculate_decides_what_ingest_was_told_to_leave(run: Run, tmp_path: Pat
     assert run("calculate", "--dry-run", "-o", "json").objects == [
         {"clients": 1, "listings": {"errors": 1}, "dry_run": True}
     ]
-    assert "1 listing begins (1 errors)" in run("calculate").out
+    assert "1 listing begins: errors 1." in run("calculate").out
 
 
 def test_json_lines_are_ingested_and_faulty_ones_named_and_skipped(run: Run) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,8 @@ def test_a_mistake_on_the_command_line_is_one_clear_line(
     [
         ("repzone.toml", "database = 'x'", "repzone.toml: database: there is no such key"),
         ("repzone.toml", "dns_listen = ['5300']", "repzone.toml: dns_listen: '5300' is no address and port"),
+        ("repzone.toml", "dns_listen = []", "repzone.toml: dns_listen: at least 1 is needed"),
+        ("repzone.toml", "dns_listen = 5300", "repzone.toml: dns_listen: a list is needed"),
         ("repzone.toml", "max_stale = 12", "repzone.toml: max_stale: 12 is no duration"),
         ("repzone.toml", "timezone = 'Europe/Pariss'", "repzone.toml: timezone: 'Europe/Pariss' is no time zone"),
         (
@@ -104,3 +108,21 @@ def test_without_any_configuration_the_way_to_one_is_said(run_bare: Run) -> None
     done = run_bare("listings")
     assert done.code == 78
     assert "`repzone init` writes one" in done.err
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    log = tmp_path / "mail.log"
+    log.write_text("Nov 24 07:00:00 mx1 postfix/smtpd[1]: lost connection after RCPT from x[192.0.2.7]\n")
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "repzone", "parse", str(log), "-o", "json"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "repzone: standard output cannot be written: No space left on device\n",
+    )
+
+
+def test_a_closed_standard_output_is_no_fault(tmp_path: Path) -> None:
+    command = f"exec {sys.executable} -m repzone version >&-"
+    done = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,12 +1,13 @@
-"""Log files: whole lines, known again by their first octets, found again after rotation."""
+"""Log files: whole lines, whatever compressed them, and what tells one file from another."""
 
 from __future__ import annotations
 
 import gzip
-import hashlib
 import io
 import os
+import tracemalloc
 from pathlib import Path
+from typing import IO, cast
 
 import pytest
 from hypothesis import given
@@ -14,99 +15,123 @@ from hypothesis import strategies as st
 
 from repzone.errors import RepzoneError
 from repzone.jobs import files
-from repzone.jobs.files import LONGEST, live_path, open_log, parts, read_lines
-from repzone.store.positions import FileRow
+from repzone.jobs.files import DAMAGE, FINGERPRINT, LONGEST, NUL, Lines, fingerprint, open_log, read_lines, zstd
 
-SEEN = 1_790_000_000
-
-
-def row(text: bytes, position: int, number: int = 1) -> FileRow:
-    """Give the row of a file that began with that text and was read to that position."""
-    head = text[: files.FINGERPRINT]
-    return FileRow(number, hashlib.sha256(head).digest(), len(head), position, 0)
+TEXT = b"".join(b"line %d\n" % number for number in range(1000))
 
 
-def write(path: Path, text: bytes, modified: int = SEEN + 60) -> Path:
-    path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
-    os.utime(path, (modified, modified))
-    return path
+class Endless(io.RawIOBase):
+    """A text with a line of that many octets between two short ones; reads give what was asked for."""
+
+    def __init__(self, length: int) -> None:
+        self._left = length
+        self._ends = [b"before\n", b"\nafter\n"]
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        if len(self._ends) == 2 or not self._left:
+            return self._ends.pop(0) if self._ends else b""
+        given = min(size, self._left)
+        self._left -= given
+        return b"x" * given
+
+
+def blocks(lines: Lines) -> list[bytes]:
+    """Read to the end."""
+    found = []
+    while (block := lines.read()) is not None:
+        found.append(block)
+    return found
 
 
 @given(st.lists(st.binary(max_size=40).map(lambda octets: octets.replace(b"\n", b" "))), st.binary(max_size=20))
-def test_every_whole_line_comes_once_with_the_position_behind_it(lines: list[bytes], rest: bytes) -> None:
-    rest = rest.replace(b"\n", b" ")
+def test_every_line_comes_once_and_one_without_newline_at_the_end(lines: list[bytes], rest: bytes) -> None:
+    rest = rest.replace(b"\n", b" ").replace(NUL, b"x")
+    lines = [line.replace(NUL, b"x") for line in lines]
     text = b"".join(line + b"\n" for line in lines) + rest
-    found = list(read_lines(io.BytesIO(text), 100))
-    assert [line for line, _ in found] == lines
-    assert [text[: position - 100].count(b"\n") for _, position in found] == list(range(1, len(lines) + 1))
-    final = [line for line, _ in read_lines(io.BytesIO(text), 0, final=True)]
-    assert final == [*lines, rest] if rest else final == lines
+    assert list(read_lines(io.BytesIO(text))) == ([*lines, rest] if rest else lines)
 
 
-@pytest.mark.parametrize("length", [LONGEST + 1, 3 * files.BLOCK + 5])
+@given(st.binary(max_size=4000), st.lists(st.integers(1, 200), min_size=1), st.integers(0, 4000))
+def test_however_a_text_grows_its_whole_lines_come_once_and_give_one_fingerprint(
+    text: bytes, steps: list[int], start: int
+) -> None:
+    text = text.replace(b"e", b"\n")
+    start = text.rfind(b"\n", 0, start) + 1
+    end = text.rfind(b"\n") + 1
+    growing = io.BytesIO()
+    lines = Lines(growing, start, text[:start][:FINGERPRINT], text[:start][-FINGERPRINT:])
+    found, at = b"", start
+    for number in range(10_000):
+        step = steps[number % len(steps)]
+        growing.write(text[at : at + step])
+        growing.seek(at - start)
+        at += step
+        found += b"".join(blocks(lines))
+        if at >= len(text):
+            break
+    assert (found, lines.position) == (text[start:end], max(start, end))
+    head, tail = text[: max(start, end)][:FINGERPRINT], text[: max(start, end)][-FINGERPRINT:]
+    assert lines.fingerprint() == (fingerprint(head, tail, lines.position), len(head))
+
+
+@pytest.mark.parametrize("length", [LONGEST + 1, files.BLOCK - 8, files.BLOCK, 3 * files.BLOCK + 5])
 def test_a_line_that_is_too_long_is_left_out_and_its_neighbours_are_not(length: int) -> None:
     text = b"before\n" + b"x" * length + b"\nafter\n"
-    assert list(read_lines(io.BytesIO(text), 0)) == [
-        (b"before", 7),
-        (None, 7 + length + 1),
-        (b"after", len(text)),
-    ]
+    assert list(read_lines(io.BytesIO(text))) == [b"before", None, b"after"]
+    lines = Lines(io.BytesIO(text))
+    blocks(lines)
+    assert lines.position == len(text)
+    assert lines.fingerprint() == (fingerprint(text[:FINGERPRINT], text[-FINGERPRINT:], len(text)), FINGERPRINT)
 
 
-@pytest.mark.parametrize(
-    ("name", "live"),
-    [
-        ("mail.log", "mail.log"),
-        ("mail.log.1", "mail.log"),
-        ("mail.log.12.gz", "mail.log"),
-        ("mail.log-20261124", "mail.log"),
-        ("mail.log-20261124-1764000000.gz", "mail.log"),
-        ("maillog.gz", "maillog"),
-        ("mail.info", "mail.info"),
-    ],
-)
-def test_a_rotated_file_is_known_by_its_name_to_have_been_the_live_log(name: str, live: str) -> None:
-    assert live_path(Path("/var/log") / name).name == live
+def test_a_line_of_a_hundred_million_octets_needs_no_memory() -> None:
+    tracemalloc.start()
+    try:
+        lines = Lines(cast(IO[bytes], Endless(100_000_000)))
+        found = b"".join(blocks(lines))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found == b"before\n" + NUL + b"\nafter\n"
+    assert lines.position == 100_000_000 + 14
+    assert peak < 8 * files.BLOCK
 
 
-def test_the_first_time_only_the_file_itself_is_read(tmp_path: Path) -> None:
-    log = write(tmp_path / "mail.log", b"new\n")
-    write(tmp_path / "mail.log.1", b"old\n")
-    assert [(part.path, part.row) for part in parts(log, [], 0)] == [(log, None)]
+@pytest.mark.parametrize(("name", "compress"), [("x", bytes), ("x.gz", gzip.compress), ("x.zst", zstd.compress)])
+def test_a_log_is_read_from_a_position_on_whatever_compressed_it(tmp_path: Path, name: str, compress: object) -> None:
+    assert callable(compress)
+    (tmp_path / name).write_bytes(compress(TEXT[:5000]) + compress(TEXT[5000:]))
+    with open_log(tmp_path / name) as log:
+        assert log.size == (len(TEXT) if name == "x" else None)
+        position = TEXT.index(b"line 700")
+        lines = log.lines(position)
+        assert b"".join(blocks(lines)) == TEXT[position:]
+        assert lines.fingerprint() == (fingerprint(TEXT[:FINGERPRINT], TEXT[-FINGERPRINT:], len(TEXT)), FINGERPRINT)
+        assert log.peek(10, 7) == TEXT[10:17]
 
 
-@pytest.mark.parametrize("name", ["mail.log.1", "mail.log-20261124", "mail.log.1.gz", "mail.log.2.gz"])
-def test_the_end_of_a_renamed_file_is_read_before_the_new_one(tmp_path: Path, name: str) -> None:
-    known = row(b"one\n", 4)
-    rotated = write(tmp_path / name, b"one\ntwo\n")
-    log = write(tmp_path / "mail.log", b"three\n")
-    assert [(part.path, part.row) for part in parts(log, [known], SEEN)] == [(rotated, known), (log, None)]
-
-
-def test_a_renamed_file_that_was_read_to_its_end_is_left_alone(tmp_path: Path) -> None:
-    write(tmp_path / "mail.log.1", b"one\n")
-    log = write(tmp_path / "mail.log", b"two\n")
-    assert [part.path for part in parts(log, [row(b"one\n", 4)], SEEN)] == [log]
-
-
-def test_files_that_came_and_went_between_two_runs_are_read_in_order(tmp_path: Path) -> None:
-    write(tmp_path / "mail.log.4", b"history\n", SEEN - 86400)
-    oldest = write(tmp_path / "mail.log.3", b"known, more\n", SEEN + 10)
-    missed = write(tmp_path / "mail.log.2.gz", b"never seen\n", SEEN + 20)
-    later = write(tmp_path / "mail.log.1", b"nor this\n", SEEN + 30)
-    log = write(tmp_path / "mail.log", b"live\n", SEEN + 40)
-    assert [part.path for part in parts(log, [row(b"known, ", 0)], SEEN)] == [oldest, missed, later, log]
-
-
-def test_a_truncated_log_is_a_new_file(tmp_path: Path) -> None:
-    log = write(tmp_path / "mail.log", b"o")
-    assert parts(log, [row(b"one\ntwo\n", 8)], SEEN)[-1].row is None
+@pytest.mark.parametrize("compress", [gzip.compress, zstd.compress])
+def test_compressed_text_that_is_cut_off_is_told_from_one_that_ends(tmp_path: Path, compress: object) -> None:
+    assert callable(compress)
+    path = tmp_path / "x"
+    path.write_bytes(compress(os.urandom(50_000).hex().encode() + b"\n")[:-20_000])
+    with open_log(path) as log, pytest.raises(DAMAGE):
+        blocks(log.lines(0))
+    with open_log(path) as log, pytest.raises(RepzoneError, match="is cut off or damaged"):
+        list(read_lines(log.text))
 
 
 def test_what_is_no_log_is_said_with_its_name(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "dangling").symlink_to("none")
+    (tmp_path / "circle").symlink_to("circle")
     for path, said in {
         tmp_path / "none": "none: cannot be read: No such file",
+        tmp_path / "dangling": "dangling: cannot be read: No such file",
+        tmp_path / "circle": "circle: cannot be read: Too many levels of symbolic links",
         tmp_path: "is no regular file",
         tmp_path / "fifo": "fifo: is no regular file",
     }.items():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import os
-import random
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -16,57 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from repzone.jobs import calculate, ingest
+from repzone.jobs import batch, calculate, files, ingest
 from repzone.jobs.ingest import Ingestion, Outcome
-from repzone.logs.join import OwnZones
-from repzone.logs.jsonl import JsonlReader
-from repzone.logs.reader import Reader
-from repzone.policy.rules import SHIPPED
 from repzone.store import positions
 from repzone.store.engine import Engine
-from repzone.store.listings import find_listings
-from repzone.store.policies import load_policy
-
-NOW = 1_790_000_000
-OWN = OwnZones(("bl.example.net",), ("https://postmaster.example.net/?ip={client}",))
-
-
-def ingestion(engine: Engine, *, jsonl: bool = False, dry_run: bool = False, wait: int = 1) -> Ingestion:
-    with engine.begin() as connection:
-        load_policy(connection, SHIPPED, "policy.toml", NOW)
-    make = (lambda state: JsonlReader()) if jsonl else (lambda state: Reader(UTC, OWN, state))
-    return Ingestion(engine, lambda: NOW, "mx1", make, dry_run=dry_run, wait=wait)
-
-
-def stamp(at: int) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat()
-
-
-def reject(at: int, client: str = "192.0.2.7") -> str:
-    """Give the line of one unknown recipient."""
-    return (
-        f"{stamp(at)} mx1 postfix/smtpd[99]: NOQUEUE: reject: RCPT from unknown[{client}]: 550 5.1.1 <a@example.net>: "
-        "Recipient address rejected: User unknown in local recipient table; from=<b@example.org> to=<a@example.net> "
-        "proto=ESMTP helo=<example.org>\n"
-    )
-
-
-def failed_login(at: int, number: int, client: str = "192.0.2.8") -> list[str]:
-    """Give the lines of one failed login, which three of them tell."""
-    who = f"{stamp(at)} mx1 postfix/smtpd[{number}]:"
-    return [
-        f"{who} connect from unknown[{client}]\n",
-        f"{who} warning: unknown[{client}]: SASL LOGIN authentication failed: UGFzc3dvcmQ6\n",
-        f"{who} lost connection after AUTH from unknown[{client}]\n",
-        f"{who} disconnect from unknown[{client}] ehlo=1 auth=0/1 commands=1/2\n",
-    ]
-
-
-def stored(engine: Engine) -> dict[str, int]:
-    """Give the offences that are stored, by reason."""
-    query = "SELECT reason::text, sum(count)::integer FROM event GROUP BY reason ORDER BY reason"
-    with engine.connect() as connection:
-        return {reason: count for reason, count in connection.execute(text(query))}
+from tests.jobs.samples import NOW, failed_login, history, hit, ingestion, listings, reject, stamp, stored
 
 
 def test_a_second_run_stores_only_what_is_new(engine: Engine, tmp_path: Path) -> None:
@@ -158,7 +111,8 @@ def test_a_run_that_dies_before_its_commit_is_as_if_it_had_not_been(
 ) -> None:
     log = tmp_path / "mail.log"
     log.write_text("".join(reject(NOW + n) for n in range(10)))
-    monkeypatch.setattr(ingest, "EVENTS", 3)
+    monkeypatch.setattr(batch, "EVENTS", 3)
+    monkeypatch.setattr(files, "BLOCK", len(reject(NOW)))
     store_state = positions.store_state
     calls = 0
 
@@ -183,7 +137,7 @@ def test_a_second_reader_of_the_same_log_waits_and_then_leaves_it(engine: Engine
     inside, go_on = threading.Event(), threading.Event()
     slow = ingestion(engine)
 
-    def hold(octets: int) -> None:
+    def hold(file: Path, done: int, octets: int, lines: int) -> None:
         inside.set()
         go_on.wait(20)
 
@@ -203,11 +157,7 @@ def test_a_second_reader_of_the_same_log_waits_and_then_leaves_it(engine: Engine
 
 def test_a_refusal_of_ours_is_a_hit_and_no_offence(engine: Engine, tmp_path: Path) -> None:
     log = tmp_path / "mail.log"
-    log.write_text(
-        f"{stamp(NOW)} mx1 postfix/smtpd[99]: NOQUEUE: reject: RCPT from unknown[192.0.2.7]: 554 5.7.1 Service "
-        "unavailable; Client host [192.0.2.7] blocked using bl.example.net; Too many errors from your IP; "
-        "from=<b@example.org> to=<a@example.net> proto=ESMTP helo=<example.org>\n"
-    )
+    log.write_text(hit(NOW))
     outcome = ingestion(engine).run_file(log)
     assert (outcome.events, outcome.hits) == ({}, 1)
     assert stored(engine) == {}
@@ -235,27 +185,6 @@ def test_an_absurd_date_is_counted_and_left_out(engine: Engine) -> None:
     assert (outcome.absurd, outcome.events) == (2, {})
 
 
-def history(seed: int) -> str:
-    """Give a log of three hours in which several clients offend at random."""
-    dice = random.Random(seed)
-    lines: list[tuple[int, str]] = []
-    for number in range(60):
-        at = NOW - dice.randrange(3 * 3600)
-        if dice.random() < 0.3:
-            lines += [(at, line) for line in failed_login(at, 100 + number, f"192.0.2.{dice.randrange(2)}")]
-        else:
-            lines += [(at, reject(at, f"192.0.2.{dice.randrange(3)}"))] * dice.randrange(1, 5)
-    return "".join(line for _, line in sorted(lines, key=lambda pair: pair[0]))
-
-
-def listings(engine: Engine) -> list[tuple[object, ...]]:
-    with engine.connect() as connection:
-        found = find_listings(connection, NOW, everything=True)
-    return sorted(
-        (str(one.client), one.category, one.began, one.expires, one.offence, dict(one.reasons)) for one in found
-    )
-
-
 def chopped(engine: Engine, path: Path, log: bytes, cuts: list[int]) -> list[tuple[object, ...]]:
     """Let the log grow to each cut, ingest and calculate there; give all listings."""
     for end in [*cuts, len(log)]:
@@ -263,6 +192,52 @@ def chopped(engine: Engine, path: Path, log: bytes, cuts: list[int]) -> list[tup
         ingestion(engine).run_file(path)
         calculate.run(engine, lambda: NOW)
     return listings(engine)
+
+
+def instants(engine: Engine) -> list[str]:
+    """Give when the stored events were, in UTC."""
+    with engine.connect() as connection:
+        return [f"{at:%Y-%m-%d %H:%M:%S}" for at in connection.scalars(text("SELECT at FROM event ORDER BY at"))]
+
+
+def test_stamps_without_year_in_an_old_file_are_of_the_year_that_it_was_written_in(
+    engine: Engine, tmp_path: Path
+) -> None:
+    lines = "".join(
+        reject(0).replace(reject(0).split()[0], clock)
+        for clock in ("Dec 30 23:00:01", "Dec 31 23:59:59", "Jan  1 00:00:00")
+    )
+    log = tmp_path / "mail.log.2.gz"
+    log.write_bytes(gzip.compress(lines.encode()))
+    written = datetime(2024, 1, 1, 0, 5, tzinfo=UTC).timestamp()
+    os.utime(log, (written, written))
+    assert ingestion(engine).run_file(log).events == {"errors": 3}
+    assert instants(engine) == ["2023-12-30 23:00:01", "2023-12-31 23:59:59", "2024-01-01 00:00:00"]
+
+
+@pytest.mark.parametrize(("ahead", "at_once"), [(300, True), (301, False), (86_400, False)])
+def test_stamps_more_than_five_minutes_ahead_are_stored_and_decided_once_their_time_has_come(
+    engine: Engine, tmp_path: Path, ahead: int, at_once: bool
+) -> None:
+    log = tmp_path / "mail.log"
+    log.write_text(reject(NOW + ahead) * 12)
+    assert ingestion(engine).run_file(log).events == {"errors": 12}
+    calculate.run(engine, lambda: NOW)
+    assert len(listings(engine)) == (1 if at_once else 0)
+    calculate.run(engine, lambda: NOW + ahead - 301)
+    assert len(listings(engine)) == (1 if at_once else 0)
+    calculate.run(engine, lambda: NOW + ahead)
+    assert [began for _, _, began, *_ in listings(engine)] == [NOW + ahead]
+
+
+def test_clean_traffic_is_counted_once_however_runs_end(engine: Engine, tmp_path: Path) -> None:
+    log = tmp_path / "mail.log"
+    who = f"{stamp(NOW)} mx1 postfix/smtpd[7]:"
+    for number in range(1, 4):
+        log.write_text(f"{who} connect from unknown[192.0.2.7]\n{who} disconnect from unknown[192.0.2.7]\n" * number)
+        ingestion(engine).run_file(log)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT host(key), connections FROM traffic")).all() == [("192.0.2.7", 3)]
 
 
 @given(seed=st.integers(0, 1000), shares=st.lists(st.floats(0, 1), max_size=4))

@@ -1,0 +1,89 @@
+"""What lines told, gathered for one transaction, in; the same in the database out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from repzone.clock import Clock
+from repzone.model import Event, Exemptions, Hit, Traffic, Wait
+from repzone.store.engine import Connection
+from repzone.store.events import add_days, add_events, add_hits
+from repzone.store.exemptions import load_exemptions
+from repzone.store.policies import load_rulebook
+from repzone.store.traffic import add_traffic
+from repzone.store.waits import settle_waits
+
+EVENTS = 20_000
+"""Events of one transaction at most, give or take those of one block of lines."""
+
+LINES = 200_000
+"""Lines of one transaction at most: so much is read again after a crash."""
+
+EARLIEST, LATEST = 631_152_000, 4_102_444_800
+"""The years 1990 to 2099: a stamp outside is a fault of the line, and would make a day partition of its own."""
+
+Told = Event | Hit | Traffic | Wait
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction is to store; stamps that no mail log can have are counted and left out."""
+
+    events: list[Event] = field(default_factory=list)
+    hits: list[Hit] = field(default_factory=list)
+    traffic: list[Traffic] = field(default_factory=list)
+    waits: list[Wait] = field(default_factory=list)
+    lines: int = 0
+    absurd: int = 0
+
+    def add(self, told: Iterable[Told]) -> None:
+        """Take what a line told."""
+        for what in told:
+            if not EARLIEST <= what.at < LATEST:
+                self.absurd += 1
+            elif isinstance(what, Event):
+                self.events.append(what)
+            elif isinstance(what, Traffic):
+                self.traffic.append(what)
+            elif isinstance(what, Wait):
+                self.waits.append(what)
+            else:
+                self.hits.append(what)
+
+    @property
+    def full(self) -> bool:
+        """Tell whether it is time to store it, however much more there is to read."""
+        return len(self.events) + len(self.hits) + len(self.waits) >= EVENTS or self.lines >= LINES
+
+    @property
+    def urgent(self) -> bool:
+        """Tell whether somebody may have to be listed for it."""
+        return bool(self.events)
+
+
+def store(
+    connection: Connection,
+    source_id: int,
+    batch: Batch,
+    clock: Clock,
+    keep: Callable[[Connection], None],
+    greylist_wait: int = 86_400,
+) -> Counter[str]:
+    """Store a batch in one transaction, with what `keep` adds to it, and what became of letters that never came again
+    (after `greylist_wait` seconds of log time); give the new offences by category.
+    """
+    if batch.events:
+        add_days(connection.engine, {event.at for event in batch.events})
+    with connection.begin():
+        now = clock()
+        rulebook, exemptions = load_rulebook(connection), Exemptions(load_exemptions(connection))
+        keep(connection)  # it moves the log time
+        failed = settle_waits(connection, batch.waits, exemptions, greylist_wait, now)
+        if failed:
+            add_days(connection.engine, {event.at for event in failed})
+        new = add_events(connection, source_id, [*batch.events, *failed], rulebook, exemptions, now)
+        add_hits(connection, batch.hits, rulebook)
+        add_traffic(connection, batch.traffic, rulebook, exemptions)
+    return Counter(new)

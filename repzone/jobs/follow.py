@@ -1,0 +1,166 @@
+"""Logs that grow in, their events in the database and what follows from them out, as soon as a line is there.
+
+A line that may list somebody is committed at once, with whatever else has been read; clean traffic waits a second
+for company. While a commit lasts, lines gather for the next: the busier, the larger the transactions. Nothing is kept
+that could not be read again: when the database goes away, all is dropped, and taken up where the last commit was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from io import FileIO
+from math import inf
+from pathlib import Path
+
+import structlog
+
+from repzone.errors import RepzoneError, UnavailableError
+from repzone.jobs import calculate
+from repzone.jobs.ingest import Ingestion, Source, Stream
+from repzone.jobs.watch import Stop, Watch
+from repzone.store.engine import answering
+
+log = structlog.get_logger()
+
+POLL = 1.0
+"""Seconds after which a log is looked at although nothing told that it changed."""
+
+HOLD = 1.0
+"""Seconds that lines without an offence wait at most to be committed."""
+
+SCAN = 5.0
+"""Seconds between two looks at the rotated files: a log's writer may learn of its new name late."""
+
+BEAT = 60.0
+"""Seconds after which it is noted that a source is read although it says nothing, and what has come due is decided."""
+
+
+class _Stopped(Exception):
+    """It is time to end, in the middle of much to read, and everything so far is committed."""
+
+
+@dataclass(slots=True)
+class _Trouble:
+    """What keeps a source from being followed; each trouble is said once, and its end."""
+
+    source: str
+    event: str = ""
+
+    def begin(self, event: str, **fields: str) -> None:
+        if event != self.event:
+            log.warning(event, source=self.source, **fields)
+        self.event = event
+
+    def end(self) -> None:
+        if self.event:
+            log.warning("follow.goes_on", source=self.source)
+        self.event = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """How to follow: with which ingestion, until when, by which monotonic clock (seconds).
+
+    `connect` is called before the database is used, and again whenever it was away. What is stored is decided at once
+    if `deciding`.
+    """
+
+    job: Ingestion
+    stop: Stop
+    monotonic: Callable[[], float]
+    connect: Callable[[], None] = lambda: None
+    deciding: bool = True
+
+    def run_file(self, path: Path) -> None:
+        """Follow a log, through whatever becomes of it, until told to stop; it need not exist yet.
+
+        Where another reads it already, this one waits, and takes over.
+        """
+        path = path.absolute()
+        job = replace(self.job, wait=1, committed=self._go_on)
+        trouble, connected = _Trouble(str(path)), False
+        while not self.stop.is_set():
+            try:
+                if not connected:
+                    self.connect()
+                connected = True
+                with answering(), job.open(path) as source:
+                    if source is None:
+                        trouble.begin("follow.waiting", error="another repzone reads this log")
+                    else:
+                        self._follow(source, path, trouble)
+            except UnavailableError as error:
+                connected = False
+                trouble.begin("follow.database_away", error=str(error))
+                self.stop.wait(POLL)
+            except _Stopped:
+                return
+
+    def run_stream(self, text: FileIO) -> None:
+        """Follow standard input to its end, or until told to stop.
+
+        While the database is away nothing is read; what had been read is stored when it is back.
+        """
+        job = replace(self.job, committed=self._decide)
+        trouble, stream = _Trouble("-"), None
+        while True:
+            try:
+                self.connect()
+                with answering():
+                    stream = stream or Stream(job, text, lasting=True)
+                    self._follow_stream(stream, text, trouble)
+                return
+            except UnavailableError as error:
+                trouble.begin("follow.database_away", error=str(error))
+                self.stop.wait(POLL)
+                if self.stop.is_set():
+                    return
+
+    def _follow(self, source: Source, path: Path, trouble: _Trouble) -> None:
+        now = self.monotonic()
+        scan, beat, held = now, now + BEAT, inf
+        with Watch(path) as watch:
+            while not self.stop.is_set():
+                watch.arm()
+                now = self.monotonic()
+                thorough = now >= scan
+                scan = now + SCAN if thorough else scan
+                try:
+                    source.read(thorough=thorough)
+                    trouble.end()
+                except UnavailableError:
+                    raise
+                except RepzoneError as error:
+                    trouble.begin("follow.log_away", error=str(error))
+                if source.batch.urgent or now >= min(held, beat):
+                    source.commit()
+                if now >= beat:
+                    self._decide(new=True)  # some that were stored before may be due by now
+                    beat = now + BEAT
+                held = min(held, now + HOLD) if source.batch.lines else inf
+                watch.wait(self.stop, min(POLL, held - now))
+        if source.batch.lines:
+            source.commit()
+
+    def _follow_stream(self, stream: Stream, text: FileIO, trouble: _Trouble) -> None:
+        more, held = True, 0.0  # what an outage left is stored at once
+        while more and not self.stop.is_set():
+            now = self.monotonic()
+            if stream.batch.lines and (stream.batch.urgent or now >= held):
+                stream.commit()
+            trouble.end()
+            held = min(held, now + HOLD) if stream.batch.lines else inf
+            if self.stop.wait(held - now, text.fileno()):
+                more = stream.read()
+        if stream.batch.lines:
+            stream.commit()
+
+    def _go_on(self, new: bool) -> None:
+        self._decide(new)
+        if self.stop.is_set():
+            raise _Stopped
+
+    def _decide(self, new: bool) -> None:
+        if new and self.deciding:
+            calculate.run(self.job.engine, self.job.clock)

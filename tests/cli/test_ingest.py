@@ -1,0 +1,92 @@
+"""`ingest` as an operator runs it: from cron, on a terminal, and as a service that follows."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from repzone.jobs.files import zstd
+from tests.cli.conftest import Run
+from tests.cli.test_commands import ago, offences
+from tests.cli.test_serve import answers, process, serving, until
+
+
+def test_each_source_is_one_line_with_how_far_behind_it_is(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_text(offences("192.0.2.7", 12, minutes=90) + "nul \0\n")
+    (tmp_path / "b.log").touch()
+    done = run("ingest", "a.log", "b.log")
+    head, first, second = done.out.splitlines()[:3]
+    assert head.split() == ["source", "lines", "errors", "spam", "virus", "auth", "hits", "skipped", "lag"]
+    assert first.split() == [str(tmp_path / "a.log"), "13", "12", "0", "0", "0", "0", "1", "1", "h", "30", "min"]
+    assert second.split() == [str(tmp_path / "b.log"), *("0" * 7)]
+    assert done.err == ""
+
+
+def test_programs_are_told_the_newest_stamp_and_the_lag_in_seconds(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_text(offences("192.0.2.7", 1, minutes=2))
+    source, _ = run("ingest", "a.log", "-o", "json").objects
+    assert 120 <= source["lag"] < 180
+    assert source["newest"] == (tmp_path / "a.log").read_text().split()[0]
+    source, _ = run("ingest", "a.log", "-o", "json").objects
+    assert (source["lag"], source["newest"]) == (None, None)
+
+
+def test_a_source_that_cannot_be_read_keeps_no_other_back(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "b.log").write_text(offences("192.0.2.7", 12))
+    done = run("ingest", "a.log", ".", "b.log", "-o", "json")
+    assert done.code == 1
+    assert "a.log: cannot be read: No such file or directory" in done.err
+    assert "is no regular file" in done.err
+    source, decided = done.objects
+    assert (source["events"], decided["listings"]) == ({"errors": 12}, {"errors": 1})
+
+
+def test_compressed_logs_are_read_as_they_are(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "old.zst").write_bytes(zstd.compress(offences("192.0.2.7", 12).encode()))
+    assert run("ingest", "old.zst", "-o", "json").objects[0]["events"] == {"errors": 12}
+    (tmp_path / "cut.zst").write_bytes((tmp_path / "old.zst").read_bytes()[:-5])
+    done = run("ingest", "cut.zst", "-o", "json")
+    assert (done.code, done.out) == (1, "")
+    assert "cut.zst: is cut off or damaged" in done.err
+    assert "cut off or damaged" in run("parse", "cut.zst").err
+
+
+def test_to_follow_and_to_store_nothing_cannot_be_meant_together(run: Run) -> None:
+    done = run("ingest", "--follow", "--dry-run", "a.log")
+    assert (done.code, done.out) == (2, "")
+    assert "--follow and --dry-run cannot be meant together" in done.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_line_that_is_followed_is_an_answer_and_the_end_is_quiet(
+    run: Run, migrated_url: str, tmp_path: Path, number: signal.Signals
+) -> None:
+    (tmp_path / "follow").mkdir()
+    log = tmp_path / "mail.log"
+    with (
+        serving(tmp_path, REPZONE_DATABASE_URL=migrated_url) as (_, address),
+        process(tmp_path / "follow", "ingest", "--follow", str(log), REPZONE_DATABASE_URL=migrated_url) as follow,
+    ):
+        until(lambda: "follow.log_away" in (tmp_path / "follow" / "said").read_text())
+        log.write_text(offences("192.0.2.7", 11))
+        until(lambda: answers(address, "7.2.0.192.bl.example.net") == ("127.0.0.4",))
+        with log.open("a") as file:
+            file.write(f"{ago(0)} mx1 postfix/smtpd[9]: connect from unknown[192.0.2.9]\n")
+        follow.send_signal(number)
+        assert follow.wait(30) == 0
+    (away, back) = (tmp_path / "follow" / "said").read_text().splitlines()
+    assert "event=follow.log_away" in away
+    assert "event=follow.goes_on" in back
+    assert run("ingest", str(log), "-o", "json").objects[0]["lines"] in (0, 1)
+
+
+def test_following_begins_when_the_database_is_there(tmp_path: Path, migrated_url: str) -> None:
+    nowhere = "postgresql://nobody@127.0.0.1:1/none"
+    said = tmp_path / "said"
+    with process(tmp_path, "ingest", "--follow", "mail.log", REPZONE_DATABASE_URL=nowhere) as follow:
+        until(lambda: "follow.database_away" in said.read_text())
+        follow.send_signal(signal.SIGTERM)
+        assert follow.wait(30) == 0
+    assert "Traceback" not in said.read_text()

@@ -1,0 +1,27 @@
+"""The bar of a long run: on a terminal it says how fast and how long yet, elsewhere nothing."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from repzone.cli import progress
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_bar_with_speed_and_time_left_is_shown_on_a_terminal_only(
+    monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=terminal, width=120)
+    monkeypatch.setattr(progress, "errors", console)
+    with progress.progress_bars() as show:
+        show(Path("mail.log"), 1_000, 4_000, 10)
+        show(Path("mail.log"), 2_000, 4_000, 500_000)
+    assert ("mail.log" in screen.getvalue()) == terminal
+    assert ("lines/s" in screen.getvalue()) == terminal
+    assert ("2.0/4.0 kB" in screen.getvalue()) == terminal
+    assert terminal or screen.getvalue() == ""
