@@ -58,13 +58,27 @@ def validate(values: dict[str, Any], source: str, model: type[M]) -> M:
         raise config_error(error, source) from None
 
 
+_OUR_WORDS = {
+    "tuple_type": 'a list is needed, for example ["one", "two"]',
+    "list_type": 'a list is needed, for example ["one", "two"]',
+    "too_short": "at least {min_length} is needed",
+    "missing": "is missing",
+    "string_type": "text in quotes is needed",
+    "int_type": "a whole number is needed",
+    "bool_type": "true or false is needed",
+    "string_too_short": "must not be empty",
+}
+"""What pydantic's reports say in the words of an operator."""
+
+
 def config_error(error: ValidationError, source: str) -> ConfigError:
     """Turn pydantic's report into the one line that an operator needs."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return ConfigError(source, key, "there is no such key")
-    message = first["msg"].removeprefix("Value error, ")
+    message = _OUR_WORDS.get(first["type"], first["msg"].removeprefix("Value error, "))
+    message = message.format_map(first.get("ctx", {}))
     if "input" in first and not isinstance(first["input"], dict | list) and repr(first["input"]) not in message:
         message += f" (it is {first['input']!r})"
     return ConfigError(source, key, message[:1].lower() + message[1:])

@@ -105,7 +105,7 @@ class Policy(Section):
     ipv6_prefix: int = Field(ge=32, le=128)
     brake_listings: int | None = Field(default=None, ge=1)
     categories: Categories
-    weights: dict[str, Annotated[int, Field(ge=0, le=10_000)]]
+    weights: dict[str, Annotated[int, Field(ge=0, le=10_000, strict=True)]]
 
     @field_validator("weights")
     @classmethod

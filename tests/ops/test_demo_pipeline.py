@@ -30,10 +30,10 @@ OWN = OwnZones(apexes=("bl.example.net",), urls=("https://postmaster.example.net
 
 @cache
 def parsed() -> list[Event | Hit]:
-    """Give all that the shipped log says."""
+    """Give all offences and hits that the shipped log tells of."""
     reader = Reader(UTC, OWN)
-    lines = gzip.decompress(TARGET.read_bytes()).splitlines(keepends=True)
-    found = [what for number, line in enumerate(lines, 1) for what in reader.read(line, number, END_AT)]
+    told = reader.read_block(gzip.decompress(TARGET.read_bytes()), 1, END_AT)
+    found = [what for what in told if isinstance(what, Event | Hit)]
     assert (reader.skipped, reader.unmatched) == (0, 0)
     return found
 
