@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 # Hashes in the lock files are checked; the project itself is installed from this tree.
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo install test lint lock clean
+.PHONY: help demo install test soak bench lint lock clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
@@ -19,7 +19,14 @@ install: $(VENV)/dev.stamp ## .venv with everything for development
 
 test: install ## lint, types, layers and every test
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
+
+soak: install ## the same tests, with many more examples and kills
+	REPZONE_SOAK=1 $(BIN)/python -m pytest -n auto --dist loadfile tests/logs tests/jobs tests/store
+
+bench: install ## speed and size beside peers (apt-get install pflogsumm fail2ban)
+	$(BIN)/python -m bench.ingest
+	$(BIN)/python -m bench.store
 
 lint: install ## ruff, mypy --strict and import-linter
 	$(BIN)/ruff format --check .
@@ -43,6 +50,7 @@ $(VENV)/run.stamp: requirements.lock pyproject.toml | $(BIN)/python
 	@echo "Installing repzone into $(VENV) ..."
 	@$(PIP) install --require-hashes -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q repzone # every command starts faster, whoever runs it first
 	@touch $@
 
 $(VENV)/dev.stamp: requirements-dev.lock $(VENV)/run.stamp

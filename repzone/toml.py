@@ -77,8 +77,9 @@ def config_error(error: ValidationError, source: str) -> ConfigError:
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return ConfigError(source, key, "there is no such key")
-    message = _OUR_WORDS.get(first["type"], first["msg"].removeprefix("Value error, "))
-    message = message.format_map(first.get("ctx", {}))
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] in _OUR_WORDS:
+        message = _OUR_WORDS[first["type"]].format_map(first.get("ctx", {}))
     if "input" in first and not isinstance(first["input"], dict | list) and repr(first["input"]) not in message:
         message += f" (it is {first['input']!r})"
     return ConfigError(source, key, message[:1].lower() + message[1:])

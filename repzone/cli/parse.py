@@ -17,9 +17,9 @@ from repzone.cli.output import console, counted, errors, print_json, table, utc
 from repzone.cli.wall import clock
 from repzone.config import Settings, load, load_zones
 from repzone.errors import ConfigError, UsageError
-from repzone.jobs.files import open_log, read_lines
-from repzone.jobs.ingest import MakeReader, Reader
-from repzone.jobs.spool import ParseMail, read_mail, read_mails, read_stream
+from repzone.jobs.files import open_log, read_blocks, read_lines
+from repzone.jobs.mails import ParseMail, read_mail, read_mails, read_stream
+from repzone.jobs.reading import MakeReader, Reader, read_block
 from repzone.logs import arf, components, spamtrap
 from repzone.logs.join import OwnZones
 from repzone.logs.jsonl import JsonlReader
@@ -181,12 +181,10 @@ def _print_faults(file: str, faults: Iterable[str]) -> None:
 
 
 def _events(reader: Reader, text: IO[bytes], reference: int) -> Iterator[Event]:
-    for number, line in enumerate(read_lines(text), 1):
-        if line is None:
-            reader.lines += 1
-            reader.skipped += 1
-        else:
-            yield from (found for found in reader.read(line, number, reference) if isinstance(found, Event))
+    number = 1
+    for block in read_blocks(text):
+        yield from (told for told in read_block(reader, block, number, reference) if isinstance(told, Event))
+        number += block.count(b"\n")
 
 
 def _print_events(events: Iterator[Event], output: Output) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from repzone.clock import Clock
+from repzone.jobs.reading import Told
 from repzone.model import Event, Exemptions, Hit, Traffic, Wait
 from repzone.store.engine import Connection
 from repzone.store.events import add_days, add_events, add_hits
@@ -23,8 +24,6 @@ LINES = 200_000
 
 EARLIEST, LATEST = 631_152_000, 4_102_444_800
 """The years 1990 to 2099: a stamp outside is a fault of the line, and would make a day partition of its own."""
-
-Told = Event | Hit | Traffic | Wait
 
 
 @dataclass(slots=True)

@@ -10,9 +10,8 @@ from typing import Any
 
 from repzone.clock import Clock
 from repzone.errors import RepzoneError
-from repzone.jobs.batch import Told
 from repzone.jobs.files import open_log, read_lines
-from repzone.jobs.ingest import MakeReader, Reader
+from repzone.jobs.reading import MakeReader, Reader, Told, read_block
 from repzone.logs import syslog
 from repzone.logs.stamp import Stamps
 from repzone.model import WIDTH, Client, Listing
@@ -45,6 +44,11 @@ class Shifted:
         """Give what the line completes, moved."""
         self.lines += 1
         return tuple(replace(found, at=found.at + self.seconds) for found in self.reader.read(line, number, reference))
+
+    def read_block(self, block: bytes, number: int, reference: int) -> list[Told]:
+        """Give what the lines complete, moved."""
+        self.lines += block.count(b"\n")
+        return [replace(told, at=told.at + self.seconds) for told in read_block(self.reader, block, number, reference)]
 
     def dump(self) -> dict[str, Any]:
         """Give what the reader must remember."""

@@ -200,19 +200,27 @@ def digest(octets: bytes) -> bytes:
     return hashlib.sha256(octets).digest()[:16]
 
 
+def read_blocks(text: IO[bytes]) -> Iterator[bytes]:
+    """Yield the lines of a text to its end, many at once, each with its newline; a line of more than LONGEST octets
+    may be a NUL in its place, which no reader takes. RepzoneError when it cannot be decompressed.
+    """
+    lines = Lines(text)
+    try:
+        while (block := lines.read()) is not None:
+            yield block
+    except DAMAGE as error:
+        raise RepzoneError(f"the compressed log is cut off or damaged: {error}") from None
+    if rest := lines.end():
+        yield rest + b"\n"
+
+
 def read_lines(text: IO[bytes]) -> Iterator[bytes | None]:
     """Yield each line of a text to its end, without newline; one of more than LONGEST octets as None.
 
     RepzoneError when it cannot be decompressed.
     """
-    lines = Lines(text)
-    try:
-        while (block := lines.read()) is not None:
-            yield from map(_short, block.split(b"\n")[:-1])
-    except DAMAGE as error:
-        raise RepzoneError(f"the compressed log is cut off or damaged: {error}") from None
-    if rest := lines.end():
-        yield _short(rest)
+    for block in read_blocks(text):
+        yield from map(_short, block.split(b"\n")[:-1])
 
 
 def _short(line: bytes) -> bytes | None:

@@ -7,19 +7,20 @@ ends a run, the next one goes on behind the last commit.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Protocol, runtime_checkable
+from typing import IO, Any
 
 import structlog
 
 from repzone.clock import Clock
 from repzone.errors import RepzoneError
-from repzone.jobs.batch import Batch, Told, store
+from repzone.jobs.batch import Batch, store
 from repzone.jobs.files import DAMAGE, Lines, open_log
 from repzone.jobs.opened import Opened
+from repzone.jobs.reading import MakeReader, read_block
 from repzone.jobs.rotation import SETTLED, choose, is_old_copy, live_path, matching, rotated_paths
 from repzone.reasons import CATALOGUE
 from repzone.store.engine import Connection, Engine, answering
@@ -37,33 +38,6 @@ from repzone.store.positions import (
 log = structlog.get_logger()
 
 
-class Reader(Protocol):
-    """What turns the lines of one format into events, hits, traffic and waits."""
-
-    lines: int
-    skipped: int
-    unmatched: int
-
-    @property
-    def newest(self) -> int | None:
-        """The newest stamp of the lines so far; None when none had one."""
-
-    def read(self, line: bytes, number: int, reference: int) -> tuple[Told, ...]:
-        """Give what the line completes; `reference` is the instant that year-less stamps lie before."""
-
-    def dump(self) -> dict[str, Any]:
-        """Give what is to be remembered for the next run."""
-
-
-@runtime_checkable
-class BlockReader(Reader, Protocol):
-    """A reader that takes many lines at once, each with its newline."""
-
-    def read_block(self, block: bytes, number: int, reference: int) -> Sequence[Told]:
-        """Give what the lines complete, the first of which has that number."""
-
-
-MakeReader = Callable[[Mapping[str, Any] | None], Reader]
 Progress = Callable[[Path, int, int, int], None]
 """Is told the file that is being read, octets of it that are done, all of them, and lines of the run."""
 
@@ -147,12 +121,8 @@ class _Reading:
 
     def _take(self, block: bytes, number: int, reference: int) -> int:
         """Read the lines behind that number; give the number of the last one."""
-        reader, lines = self._reader, block.count(b"\n")
-        if isinstance(reader, BlockReader):
-            self.batch.add(reader.read_block(block, number + 1, reference))
-        else:
-            for at, line in enumerate(block.split(b"\n")[:lines], number + 1):
-                self.batch.add(reader.read(line, at, reference))
+        lines = block.count(b"\n")
+        self.batch.add(read_block(self._reader, block, number + 1, reference))
         self.batch.lines += lines
         return number + lines
 

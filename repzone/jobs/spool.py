@@ -7,10 +7,6 @@ nor moved in) is not read again, unless `parse` has become another.
 
 from __future__ import annotations
 
-import hashlib
-import os
-import stat
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
@@ -18,11 +14,10 @@ from typing import IO
 import structlog
 
 from repzone.clock import Clock
-from repzone.errors import RepzoneError
 from repzone.jobs.batch import Batch, store
 from repzone.jobs.ingest import Outcome
-from repzone.logs.mail import LARGEST, MailError
-from repzone.model import Event
+from repzone.jobs.mails import MAILDIR, ParseMail, is_maildir, read_mail, read_mails, read_stream
+from repzone.logs.mail import MailError
 from repzone.reasons import CATALOGUE
 from repzone.store.engine import Connection, Engine, answering
 from repzone.store.positions import load_state, open_source, reading, store_state
@@ -31,9 +26,6 @@ log = structlog.get_logger()
 
 _EXAMPLES = 5  # of faults that are told
 _MARGIN = 60  # seconds that the clock of the file system may be behind ours
-_MAILDIR = ("new", "cur")
-
-ParseMail = Callable[[bytes], Event | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +50,12 @@ class Spool:
         with answering():
             folder = _folder(path)
             source_id = self._open(str(folder))
-            with reading(self.engine, source_id, self.wait) as free:
-                if not free:
+            with reading(self.engine, source_id, self.wait) as connection:
+                if connection is None:
                     outcome.busy = True
                     return outcome
                 began = self.clock()
-                taking = _Taking(self, source_id, outcome)
+                taking = _Taking(self, source_id, outcome, connection)
                 whole = path.is_dir()
                 for name, mail in read_mails(folder, self._since(source_id)) if whole else read_mails(path):
                     taking.take(name, mail)
@@ -72,8 +64,8 @@ class Spool:
 
     def run_stream(self, text: IO[bytes]) -> Outcome:
         """Take the one mail of standard input."""
-        with answering():
-            taking = _Taking(self, self._open("-"), Outcome("-"))
+        with answering(), self.engine.connect() as connection:
+            taking = _Taking(self, self._open("-"), Outcome("-"), connection)
             taking.take("-", read_stream(text))
             taking.commit(None)
         return taking.finish()
@@ -96,6 +88,7 @@ class _Taking:
     spool: Spool
     source_id: int
     outcome: Outcome
+    connection: Connection
     batch: Batch = field(default_factory=Batch)
 
     def take(self, name: str, mail: bytes | OSError) -> None:
@@ -127,8 +120,7 @@ class _Taking:
             if seen is not None:
                 store_state(connection, self.source_id, {"version": spool.version}, seen)
 
-        with spool.engine.connect() as connection:
-            self.outcome.events.update(store(connection, self.source_id, batch, spool.clock, keep))
+        self.outcome.events.update(store(self.connection, self.source_id, batch, spool.clock, keep))
 
     def finish(self) -> Outcome:
         outcome = self.outcome
@@ -144,68 +136,7 @@ class _Taking:
         return outcome
 
 
-def read_stream(text: IO[bytes]) -> bytes:
-    """Read a mail to its end, or until it is too large; a pipe gives it in pieces."""
-    mail = b""
-    while len(mail) <= LARGEST and (piece := text.read(LARGEST)):
-        mail += piece
-    return mail
-
-
-def read_mail(parse: ParseMail, mail: bytes | OSError) -> Event | None:
-    """Give the event of a mail, with its digest as id; None for no offence, MailError when it cannot be used."""
-    if isinstance(mail, OSError):
-        raise MailError(f"cannot be read: {mail.strerror}")
-    event = parse(mail)
-    return replace(event, id=digest(mail)) if event is not None else None
-
-
-def digest(mail: bytes) -> str:
-    """Name a mail by its octets: 32 hex digits."""
-    return hashlib.blake2b(mail, digest_size=16).hexdigest()
-
-
 def _folder(path: Path) -> Path:
     """Give the spool that a file or folder belongs to: a mail that is moved within a Maildir stays the same one."""
     folder = path if path.is_dir() else path.parent
-    return folder.parent if folder.name in _MAILDIR and _is_maildir(folder.parent) else folder
-
-
-def _is_maildir(folder: Path) -> bool:
-    return all((folder / name).is_dir() for name in _MAILDIR)
-
-
-def read_mails(path: Path, since: int = 0) -> Iterator[tuple[str, bytes | OSError]]:
-    """Yield name and octets of the mail of a file, or of each mail of a folder that has changed since the instant
-    `since`, or why it cannot be read.
-    """
-    if not path.is_dir():
-        try:
-            yield path.name, _read(path.resolve())
-        except OSError as error:
-            raise RepzoneError(f"{path}: cannot be read: {error.strerror}") from None
-        return
-    for folder in [path / name for name in _MAILDIR] if _is_maildir(path) else [path]:
-        try:
-            with os.scandir(folder) as entries:
-                names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
-        except OSError as error:
-            raise RepzoneError(f"{folder}: cannot be read: {error.strerror}") from None
-        for name in names:
-            try:
-                about = (folder / name).lstat()
-                if about.st_ctime >= since and not stat.S_ISDIR(about.st_mode):
-                    yield name, _read(folder / name)
-            except FileNotFoundError:
-                pass  # taken away, or renamed from new to cur, where it is found
-            except OSError as error:
-                yield name, error
-
-
-def _read(path: Path) -> bytes:
-    """Read one file; OSError for what is no regular file, too: a link or a FIFO may be anybody's."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(0, "is no regular file")
-        return file.read(LARGEST + 1)
+    return folder.parent if folder.name in MAILDIR and is_maildir(folder.parent) else folder

@@ -12,7 +12,8 @@ from sqlalchemy import text
 
 from repzone.errors import RepzoneError
 from repzone.jobs import batch
-from repzone.jobs.spool import Spool, digest, read_mails
+from repzone.jobs.mails import digest, read_mails
+from repzone.jobs.spool import Spool
 from repzone.logs import arf
 from repzone.logs.mail import LARGEST, MailError
 from repzone.model import Event

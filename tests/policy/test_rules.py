@@ -25,7 +25,7 @@ def test_a_policy_need_only_say_what_it_changes() -> None:
         ("offence_memory = 90", "offence_memory", "90 is no duration; write for example 90d"),
         ('max_duration = "1y"', "max_duration", "'1y' is no duration"),
         ("[categories.errors]\nthreshold = 0", "categories.errors.threshold", "greater than or equal to 1"),
-        ("[categories.errors]\ndurations = []", "categories.errors.durations", "at least 1 item"),
+        ("[categories.errors]\ndurations = []", "categories.errors.durations", "at least 1 is needed"),
         ("[categories.errors]\nmesage = 'x'", "categories.errors.mesage", "there is no such key"),
         ("[categories.phishing]\nthreshold = 3", "categories.phishing", "there is no such key"),
         ("[weights]\nunknown_recipent = 2", "weights", "there is no reason 'unknown_recipent'"),
