@@ -16,6 +16,7 @@ from repzone.logs.state import State
 from repzone.logs.syslog import Header
 
 LONGEST = 65_536  # octets; a longer line is an attack or no log
+_STRETCH = LONGEST // 2  # a line that is longer than LONGEST holds one of these wholly
 _PROGRAMS = 1024
 _TAGS = 20_000
 _STAMPS = 5_000
@@ -190,7 +191,7 @@ def _decode_block(block: bytes) -> Iterator[tuple[str | None, int]]:
         except UnicodeDecodeError:
             pass
         else:
-            if len(block) <= LONGEST or max(map(len, block.split(b"\n"))) <= LONGEST:
+            if all(block.find(b"\n", at, at + _STRETCH) >= 0 for at in range(0, len(block) - _STRETCH, _STRETCH)):
                 yield text, text.count("\n")
                 return
     lines = [_decode(line) for line in block.removesuffix(b"\n").split(b"\n")]

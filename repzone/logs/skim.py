@@ -1,8 +1,8 @@
 """A text of many log lines in, what they complete out: the few forms that most lines of a mail log have, at once.
 
-One pattern goes through the text. It eats the lines that tell nothing, cuts out those by which Postfix begins and ends
-a session or moves a message, and leaves every other line to its component's parser. What it settles it settles as
-`join` does (a test compares them); that this needs no header and no fact makes a log read several times as fast.
+One pattern goes through the text line by line. It knows lines that tell nothing, cuts out those by which Postfix begins
+and ends a session or moves a message, and leaves every other line to its component's parser. What it settles it settles
+as `join` does (a test compares them); that this needs no header and no fact makes a log read several times as fast.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 from repzone.logs.fact import parse_client
 from repzone.logs.postfix_queue import COMPONENT
-from repzone.logs.state import LOOPBACK, Session, State, is_reserved
+from repzone.logs.state import LOOPBACK, State, is_reserved
 from repzone.model import Event, Hit, Traffic, Wait
 
 Found = list[Event | Hit | Traffic | Wait]
@@ -21,37 +21,30 @@ Read = Callable[[str, int], tuple[Event | Hit | Traffic | Wait, ...]]
 
 HOUR = 3600
 
-_STAMP = r"(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.\d]*+(?:Z|[+-]\d\d:\d\d))"
-_HOST = r"[^\s\[\]()<>]++(?<!:)"
+_STAMP = r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d"
 _POSTFIX = r"postfix[^/\[\s:()<>]*+/(?>(?:[\w.-]++/)?)"
 _PID = r"\[\d{1,10}\]"
 _NAME = r"[^\s\[\]]{1,255}\["
-_LOOPBACK = "|".join(map(re.escape, sorted(LOOPBACK)))
+_ADDRESS = r"[0-9A-Fa-f:.]{2,45}"
+_QUEUE = r"[0-9A-Za-z]{5,32}"
 
-# Lines that no component's parser, and `join`, make anything of.
-_DULL = (
-    rf"{_STAMP} {_HOST} (?:"
-    rf"{_POSTFIX}(?:smtpd{_PID}: (?:(?:Anonymous|Untrusted|Trusted|Verified) TLS connection established from "
-    rf"|connect from {_NAME}(?:{_LOOPBACK})\]$)|(?:anvil|scache|tlsmgr|verify|dnsblog|bounce){_PID}: )"
-    rf"|dovecot(?>(?:{_PID})?): (?:imap|pop3|lmtp)\("
-    rf"|amavis{_PID}: \([\w.-]{{1,40}}\) Passed CLEAN )[^\n]*+\n"
-)
+# A line that no group of its own ends is dull: no component's parser, nor `join`, makes anything of it.
 _LINE = re.compile(
-    rf"(?>(?:{_DULL})*)(?:"
-    r"(?P<stamp>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)[.\d]*+(?P<offset>Z|[+-]\d\d:\d\d|)"
-    rf" (?P<host>{_HOST}) (?:"
+    rf"(?:(?P<stamp>{_STAMP})[.\d]*+(?P<offset>Z|[+-]\d\d:\d\d|) (?P<host>[^\s\[\]()<>]++)(?<!:) (?:"
     rf"(?P<smtpd>{_POSTFIX}smtpd{_PID}): (?:"
-    rf"connect from {_NAME}(?P<connect>[0-9A-Fa-f:.]{{2,45}})\]"
-    rf"|(?P<disconnect>disconnect from {_NAME}[0-9A-Fa-f:.]{{2,45}}\])"
-    r"(?>(?: (?!auth=|unknown=)[\w-]++=\d++(?>(?:/\d++)?))*)"
-    rf"|(?P<new>[0-9A-Za-z]{{5,32}}): client={_NAME}(?P<client>[0-9A-Fa-f:.]{{2,45}})\])"
-    rf"|{_POSTFIX}cleanup{_PID}: (?P<named>[0-9A-Za-z]{{5,32}}): message-id=<(?P<mid>[^<>\s()]{{1,1000}})>"
-    rf"|{_POSTFIX}qmgr{_PID}: (?P<queue>[0-9A-Za-z]{{5,32}}): (?:(?P<removed>removed)"
-    rf"|from=<(?P<sender>[^<>\s]*+)>, size=\d++, nrcpt=\d++ \(queue active\))"
-    rf"|{_POSTFIX}(?:smtp|lmtp|local|virtual|pipe|error|discard){_PID}: (?P<tried>[0-9A-Za-z]{{5,32}}): "
-    rf"to=<(?P<to>[^<>\s]*+)>, (?>(?:orig_to=<(?P<orig>[^<>\s]*+)>, )?)relay=(?P<relay>[^\n]*+)"
-    rf")\n|(?P<other>[^\n]*+)\n|\Z)",
-    re.MULTILINE,
+    rf"connect from {_NAME}(?:(?:{'|'.join(map(re.escape, sorted(LOOPBACK)))})\]|(?P<connect>{_ADDRESS})\])"
+    rf"|(?P<disconnect>disconnect from {_NAME}{_ADDRESS}\])(?>(?: (?!auth=|unknown=)[\w-]++=\d++(?>(?:/\d++)?))*)"
+    rf"|(?P<new>{_QUEUE}): client={_NAME}(?P<client>{_ADDRESS})\]"
+    r"|(?:Anonymous|Untrusted|Trusted|Verified) TLS connection established from [^\n]*+)"
+    rf"|{_POSTFIX}qmgr{_PID}: (?P<queue>{_QUEUE}): "
+    r"(?:(?P<removed>removed)|from=<(?P<sender>[^<>\s]*+)>, size=\d++, nrcpt=\d++ \(queue active\))"
+    rf"|{_POSTFIX}cleanup{_PID}: (?P<named>{_QUEUE}): message-id=<(?P<mid>[^<>\s()]{{1,1000}})>"
+    rf"|{_POSTFIX}(?:smtp|lmtp|local|virtual|pipe|error|discard){_PID}: (?P<tried>{_QUEUE}): "
+    r"to=<(?P<to>[^<>\s]*+)>, (?>(?:orig_to=<(?P<orig>[^<>\s]*+)>, )?)relay=(?P<relay>[^\n]*+)"
+    rf"|{_POSTFIX}(?:anvil|scache|tlsmgr|verify|dnsblog|bounce){_PID}: [^\n]*+"
+    rf"|dovecot(?>(?:{_PID})?): (?:imap|pop3|lmtp)\([^\n]*+"
+    rf"|amavis{_PID}: \([\w.-]{{1,40}}\) Passed CLEAN [^\n]*+"
+    r")\n|(?P<other>[^\n]*+)\n)"
 )
 _GROUP = _LINE.groupindex
 _CONNECT, _DISCONNECT, _CLIENT, _MID = _GROUP["connect"], _GROUP["disconnect"], _GROUP["client"], _GROUP["mid"]
@@ -59,6 +52,7 @@ _REMOVED, _SENDER, _RELAY, _OTHER = _GROUP["removed"], _GROUP["sender"], _GROUP[
 _STAMP_, _OFFSET, _HOST_, _SMTPD, _NEW = (_GROUP[name] for name in ("stamp", "offset", "host", "smtpd", "new"))
 _NAMED, _QUEUE_, _TRIED, _TO, _ORIG = (_GROUP[name] for name in ("named", "queue", "tried", "to", "orig"))
 
+_DULL = (_HOST_, _SMTPD)  # the line ends behind these
 _NAMING = (_CLIENT, _MID)  # an offence may wait for them
 
 
@@ -73,17 +67,27 @@ def skim(text: str, number: int, state: State, instants: Mapping[tuple[str, str]
     place = 0
     for match in _LINE.finditer(text):
         what = match.lastindex
-        if what is None:
-            break
-        at = instants[match[_STAMP_], match[_OFFSET]] if what != _OTHER else None
-        if at is None or (what == _DISCONNECT and _is_open(match, sessions)) or (state.owed and what in _NAMING):
-            start = match.start(_OTHER if what == _OTHER else _STAMP_)
+        if what == _OTHER:
+            start = match.start(_OTHER)
+            number += text.count("\n", place, start)
+            place = start
+            found += read(match[_OTHER], number)
+            continue
+        at = instants[match[_STAMP_], match[_OFFSET]]
+        if what in _DULL and at is not None:
+            continue
+        rest = at is None or (state.owed and what in _NAMING)
+        if what == _DISCONNECT and not rest:
+            key = f"{match[_HOST_]} {match[_SMTPD]}"
+            session = sessions.get(key)
+            rest = session is not None and session.lost != ""
+            if session is not None and not rest:
+                del sessions[key]
+        if rest or at is None:
+            start = match.start(_STAMP_)
             number += text.count("\n", place, start)
             place = start
             found += read(text[start : match.end() - 1], number)
-        elif what == _DISCONNECT:
-            host, smtpd = match.group(_HOST_, _SMTPD)
-            sessions.pop(f"{host} {smtpd}", None)
         elif what == _CONNECT:
             host, smtpd, client = match.group(_HOST_, _SMTPD, _CONNECT)
             state.begin(f"{host} {smtpd}", client)
@@ -124,12 +128,6 @@ def skim(text: str, number: int, state: State, instants: Mapping[tuple[str, str]
             letter = state.hash(message.sender, original or recipient)
             found.append(Wait(at, address, letter, closed=True, component=COMPONENT, line=number))
     return found + _traffic(connections, messages)
-
-
-def _is_open(match: re.Match[str], sessions: Mapping[str, Session]) -> bool:
-    """Tell whether more is to be said at the end of this session than that it ended."""
-    session = sessions.get(f"{match[_HOST_]} {match[_SMTPD]}")
-    return session is not None and bool(session.lost)
 
 
 def _traffic(connections: dict[tuple[str, int], int], messages: dict[tuple[str, int], int]) -> Found:

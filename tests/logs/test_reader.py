@@ -159,6 +159,17 @@ def _sum(found: Iterable[Event | Hit | Traffic | Wait]) -> tuple[list[object], C
     return others, +traffic
 
 
+@pytest.mark.parametrize("before", [0, 1, LONGEST // 2 - 40, LONGEST // 2, LONGEST - 1])
+@pytest.mark.parametrize(("length", "skipped"), [(LONGEST, 0), (LONGEST + 1, 1), (LONGEST * 2, 1)])
+def test_a_line_that_is_too_long_is_skipped_wherever_it_lies_in_a_block(before: int, length: int, skipped: int) -> None:
+    reader = new_reader()
+    line = put_header("smtpd[1]", "warning: non-SMTP command from x[192.0.2.7]: ").encode()
+    block = b"x" * before + b"\n" + line.ljust(length, b"x") + b"\n" + LOST + b"\n"
+    found = reader.read_block(block, 1, REFERENCE)
+    assert (reader.lines, reader.skipped) == (3, skipped)
+    assert [event.line for event in found if isinstance(event, Event)] == [2, 3][skipped:]
+
+
 SESSIONS = [lines for _, lines, _ in load_sessions("*sessions*.txt")]
 ISO = "2026-11-23T10:00:00.5+01:00"
 ODD = (
@@ -176,6 +187,10 @@ ODD = (
     b"Nov 23 10:59:59 mx1 postfix/smtpd[1]: 4F2A1B0C9D: client=x[192.0.2.9]",
     b"Nov 23 10:59:59 mx1 postfix/cleanup[2]: 4F2A1B0C9D: message-id=(c) <1@friend.example>",
     b"Foo 23 10:59:59 mx1 postfix/smtpd[1]: connect from x[192.0.2.9]",
+    b"Foo 23 10:59:59 mx1 postfix/anvil[1]: statistics",
+    b"Nov 23 10:59:59 mx1 postfix/smtpd[1]: connect from localhost[127.0.0.1]",
+    b"Nov 23 10:59:59 mx1 amavis[1]: (1-1) Passed CLEAN {RelayedInbound}, [192.0.2.7] <a@b.example> -> <c@d.example>",
+    b"Nov 23 10:59:59 mx1 dovecot: imap(a@b.example)<1><x>: Disconnected: Logged out",
 )
 
 
