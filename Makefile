@@ -27,6 +27,7 @@ soak: install ## the same tests, with many more examples and kills
 bench: install ## speed and size beside peers (apt-get install pflogsumm fail2ban)
 	$(BIN)/python -m bench.ingest
 	$(BIN)/python -m bench.store
+	$(BIN)/python -m bench.follow
 
 lint: install ## ruff, mypy --strict and import-linter
 	$(BIN)/ruff format --check .

@@ -146,6 +146,13 @@ def _print_outcomes(outcomes: Sequence[Outcome], output: Output) -> None:
     for outcome in outcomes:
         for fault in outcome.faults:
             errors.print(f"repzone: {outcome.source}: {fault}", markup=False, soft_wrap=True)
+        if outcome.unmatched > outcome.lines // 2:
+            errors.print(
+                f"repzone: {outcome.source}: {outcome.unmatched:,} of {outcome.lines:,} lines are of no known "
+                "form; is this a mail log, or should --format say what it is?",
+                markup=False,
+                soft_wrap=True,
+            )
         if outcome.absurd:
             errors.print(
                 f"repzone: {outcome.source}: {outcome.absurd} events with an absurd date left out", markup=False

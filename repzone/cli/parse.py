@@ -118,7 +118,8 @@ def _parse_lines(reader: Reader, file: str, output: Output) -> None:
         _print_events(_events(reader, text, reference), output)
     _print_faults(file, getattr(reader, "faults", ()))
     if output is Output.human:
-        errors.print(f"{reader.lines:,} lines, {reader.skipped:,} skipped.", style="dim")
+        unknown = f", {reader.unmatched:,} of no known form" if reader.unmatched else ""
+        errors.print(f"{counted(reader.lines, 'line')}, {reader.skipped:,} skipped{unknown}.", style="dim")
 
 
 def _parse_mails(read: ParseMail, file: str, output: Output) -> None:
@@ -159,7 +160,7 @@ def _parse_unmatched(settings: Settings, file: str, format: str, output: Output)
         console.print(made)
     matched = sum(one.count for one in shapes)
     errors.print(
-        f"{reader.lines:,} lines: {matched:,} of known programs that no parser knew, in "
+        f"{counted(reader.lines, 'line')}: {matched:,} of known programs that no parser knew, in "
         f"{counted(len(shapes), 'shape')}, {reader.unmatched:,} of no known form, {reader.skipped:,} skipped.",
         style="dim",
     )

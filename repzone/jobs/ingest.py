@@ -97,7 +97,8 @@ class Ingestion:
     def open(self, path: Path) -> Iterator[Source | None]:
         """Open a log for this reader alone; None when another still has it after `wait` seconds."""
         with self.engine.begin() as connection:
-            source_id = open_source(connection, self.host, str(live_path(path)))
+            # However it is spelled or linked to, a log is one source.
+            source_id = open_source(connection, self.host, str(live_path(path.resolve())))
         with reading(self.engine, source_id, self.wait) as connection:
             if connection is None:
                 yield None

@@ -90,3 +90,10 @@ def test_following_begins_when_the_database_is_there(tmp_path: Path, migrated_ur
         follow.send_signal(signal.SIGTERM)
         assert follow.wait(30) == 0
     assert "Traceback" not in said.read_text()
+
+
+def test_input_of_another_format_is_said(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mails.jsonl").write_text('{"at": "2026-11-24T07:00:00Z"}\n')
+    done = run("ingest", "mails.jsonl")
+    assert "mails.jsonl: 1 of 1 lines are of no known form; is this a mail log, or should --format say" in done.err
+    assert "1 line, 0 skipped, 1 of no known form." in run("parse", "mails.jsonl").err

@@ -243,6 +243,17 @@ def test_a_link_to_a_log_is_followed_through_the_rotation_of_its_target(log: Log
     assert events(log) == 9
 
 
+def test_a_log_is_one_source_however_it_is_spelled_or_linked_to(log: Log) -> None:
+    log.write(3)
+    log.run()
+    link = log.path.with_name("link")
+    link.symlink_to(log.path)
+    folder = log.path.parent
+    for other in (link, folder / ".." / folder.name / log.path.name):
+        assert log.job.run_file(other).lines == 0
+    assert events(log) == 3
+
+
 def test_lines_that_are_no_text_are_counted_and_their_neighbours_kept(log: Log) -> None:
     with log.path.open("ab") as file:
         for faulty in (b"nul \0 nul", b"\xff\xfe", b"x" * 3_000_000):
