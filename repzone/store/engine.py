@@ -42,8 +42,12 @@ def answering() -> Iterator[None]:
     try:
         yield
     except (sa.exc.OperationalError, psycopg.OperationalError) as error:
-        said = str(getattr(error, "orig", error)).strip().splitlines()
-        raise UnavailableError(f"the database does not answer: {said[0] if said else error}") from error
+        orig = getattr(error, "orig", error)
+        said = str(orig).strip().splitlines()
+        # Class 53: it answers, and has no room (Appendix A of PostgreSQL's manual).
+        full = str(getattr(orig, "sqlstate", None)).startswith("53")
+        lead = "the database reports" if full else "the database does not answer"
+        raise UnavailableError(f"{lead}: {said[0] if said else error}") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,10 @@
 """Policy text in, the rulebook of all policies so far out; a new text is in force from now on."""
 
+from functools import lru_cache
+
 import sqlalchemy as sa
 
-from repzone.policy.rules import Rulebook, Version, parse
+from repzone.policy.rules import Policy, Rulebook, Version, parse
 from repzone.store.engine import instant, seconds
 from repzone.store.tables import policy_version
 
@@ -20,12 +22,18 @@ def load_policy(connection: sa.Connection, text: str, source: str, now: int) -> 
     return load_rulebook(connection)
 
 
+@lru_cache(maxsize=64)
+def _parse(number: int, text: str) -> Policy:
+    """Read a stored version, which never changes, once: a follower asks with every line."""
+    return parse(text, f"policy version {number} of the database")
+
+
 def load_rulebook(connection: sa.Connection) -> Rulebook:
     """Give the rulebook of the policies that are stored."""
     query = sa.select(policy_version.c.id, seconds(policy_version.c.effective_from), policy_version.c.text)
     return Rulebook(
         [
-            Version(number, effective_from, parse(text, f"policy version {number} of the database"))
+            Version(number, effective_from, _parse(number, text))
             for number, effective_from, text in connection.execute(query)
         ]
     )

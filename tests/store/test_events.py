@@ -7,10 +7,11 @@ import threading
 import pytest
 from sqlalchemy import text
 
+from repzone.errors import UnavailableError
 from repzone.jobs import calculate
 from repzone.model import Client, Event, Exemption, Exemptions, Hit
 from repzone.policy.rules import SHIPPED, Rulebook
-from repzone.store.engine import Engine
+from repzone.store.engine import Engine, answering
 from repzone.store.events import FUTURE, add_days, add_events, add_hits
 from repzone.store.listings import find_listings
 from repzone.store.policies import load_policy
@@ -205,3 +206,12 @@ def test_a_hit_counts_for_the_listing_that_was_in_force(engine: Engine, rulebook
         assert add_hits(connection, hits, rulebook) == 3
     found = rows(engine, "SELECT host(key), listing_id IS NOT NULL, count FROM hit ORDER BY key")
     assert found == [("192.0.2.7", True, 2), ("198.51.100.1", False, 1)]
+
+
+@pytest.mark.parametrize(
+    ("state", "said"), [("53100", "the database reports: no space"), ("57P01", "the database does not answer: no space")]
+)
+def test_a_database_without_room_is_not_said_to_be_silent(engine: Engine, state: str, said: str) -> None:
+    raised = f"DO $$ BEGIN RAISE 'no space' USING ERRCODE = '{state}'; END $$"
+    with pytest.raises(UnavailableError, match=said), answering(), engine.connect() as connection:
+        connection.exec_driver_sql(raised)
