@@ -21,7 +21,7 @@ _VERDICT = re.compile(
 )
 _PLACE = re.compile(
     r"(?>(?: \{(?P<actions>[\w,]*+)\})?),(?P<banks>(?>(?: [\w/.-]++)*)) "
-    rf"\[(?P<client>{ADDRESS})\](?>(?::\d{{1,5}})?)(?>(?: \[[^\]\s]*+\])*) <"
+    rf"\[(?P<client>{ADDRESS})\](?>(?::\d{{1,5}})?)(?>(?: \[[^\]\s]*+\])*)(?>(?: [A-Z]*+/[A-Z]++)?) <"
 )
 _QUEUE = re.compile(r", Queue-ID: (?P<queue>[0-9A-Za-z]{5,32})(?=,|\s|\Z)")
 _REASONS = {

@@ -36,23 +36,25 @@ from repzone.logs.syslog import Header
 
 Parse = Callable[[Header], Fact | None]
 
-# Postfix: several instances (`postfix-mx1/smtpd`) and services (`postfix/submission/smtpd`, `postfix/25/smtpd`).
-_POSTFIX = r"postfix[^/\[]*+(?:/[\w.-]++)*?/"
+# Postfix: several instances (`postfix-mx1/smtpd`), services (`postfix/submission/smtpd`, `postfix/25/smtpd`), and names
+# that `syslog_name` is often given without `postfix` (`haproxy/postscreen` of mailcow).
+_POSTFIX = r"(?:postfix[^/\[]*+|haproxy|smtps?|submissions?)(?:/[\w.-]++)*?/"
 
 COMPONENTS: tuple[tuple[re.Pattern[str], Parse], ...] = (
     (re.compile(_POSTFIX + "smtpd"), postfix_smtpd.parse),
     (re.compile(_POSTFIX + "cleanup"), postfix_cleanup.parse),
     (re.compile(_POSTFIX + "postscreen"), postfix_postscreen.parse),
     (re.compile(_POSTFIX + "qmgr"), postfix_queue.parse),
+    (re.compile(_POSTFIX + "pickup"), postfix_queue.parse_pickup),
     (re.compile(_POSTFIX + "(?:smtp|lmtp|local|virtual|pipe|error|discard)"), postfix_queue.parse_delivery),
     (re.compile(r"(?:/usr/(?:local/)?s?bin/)?amavisd?(?:-new)?"), amavis.parse),
     (re.compile(r"clamav-milter"), clamav.parse),
     (re.compile(r"clamsmtpd"), clamav.parse_proxy),
-    (re.compile(r"haraka"), haraka.parse),
+    (re.compile(r"haraka|node"), haraka.parse),
     (re.compile(r"MailScanner|mailscanner|MSMilter"), mailscanner.parse),
     (re.compile(r"milter-greylist"), milter_greylist.parse),
-    (re.compile(r"policyd-spf|pyspf-milter"), policyd_spf.parse),
-    (re.compile(r"postgrey"), postgrey.parse),
+    (re.compile(r"(?:postfix/)?policyd-spf|pyspf-milter"), policyd_spf.parse),
+    (re.compile(r"(?:postfix/)?postgrey"), postgrey.parse),
     (re.compile(r"rspamd(?>(?:[_-]\w++)?)"), rspamd.parse),
     (
         re.compile(r"(?:/usr/(?:local/)?(?:s?bin|lib|libexec)/)?(?:sendmail(?:[-.][\w.-]++)?|sm-[\w.-]++)"),
@@ -62,9 +64,12 @@ COMPONENTS: tuple[tuple[re.Pattern[str], Parse], ...] = (
     (re.compile(r"sqlgrey"), sqlgrey.parse),
     (re.compile(r"courieresmtpd|esmtpd(?:-ssl|-msa)?"), courier.parse_esmtp),
     (re.compile(r"(?:courier-?)?(?:imap|pop3)(?:d-ssl|login)|courier-?(?:imapd?|pop3d?)|sqwebmaild"), courier.parse),
-    (re.compile(r"cyrus/[\w-]++|imaps?|pop3s?|nntps?|nntpd|sieve|timsieved|lmtp(?>(?:d|unix)?)"), cyrus.parse),
-    (re.compile(r"exim\d?"), exim.parse),
-    (re.compile(r"dovecot(?:-auth)?|auth(?:-worker)?"), dovecot.parse),
+    (
+        re.compile(r"cyrus/[\w-]++|imaps?|pop3s?|nntps?|nntpd|https?|httpd|sieve|timsieved|lmtp(?>(?:d|unix)?)"),
+        cyrus.parse,
+    ),
+    (re.compile(r"(?:/usr/(?:local/)?s?bin/)?exim\d?(?>(?:[-_]\w++)?)"), exim.parse),
+    (re.compile(r"dovecot(?:-auth)?|auth(?:-worker)?|(?:imap|pop3|managesieve|submission)-login"), dovecot.parse),
     (re.compile(r"imapd|pop3d"), imapd.parse),
     (re.compile(r"nginx"), nginx.parse),
     (re.compile(r"(?:open)?smtpd"), opensmtpd.parse),

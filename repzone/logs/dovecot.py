@@ -32,14 +32,19 @@ _LEADS = (
     *("Aborted login", "Disconnected", "Login aborted", "Logged out"),
     *("Remote closed connection", "Client has quit the connection", "Connection closed"),
 )
+_OURS = re.compile(
+    r"(?:Disconnected|Aborted login|Login aborted): (?:Shutting down|Connection queue full|Process is full)"
+)
+_PROXIED = re.compile(r"proxy\([\w.@+-]{0,80}+\): started proxying to [\w.:\[\]-]{1,255}+(?: \(.*\))?")
 _EVENT = re.compile(r" \([a-z_]++\)\Z")
 _WHY = re.compile(
     r"(?:(?P<auth_failed>auth failed|authorization failed|proxy dest auth(?: failed|entication failure)|user disabled"
-    r"|sent invalid base64 in response)"
+    r"|sent invalid base64 in response|(?P<before_1_1>[1-9]\d{0,8}) authentication attempts)"
     r"|(?P<auth_plaintext_disallowed>tried to use dis(?:abl|allow)ed (?:plain|clear)text auth)"
     r"|(?P<auth_mechanism_invalid>tried to use unsupported auth mechanism|anonymous logins disabled)"
-    r"|(?P<no_auth_attempt>no auth attempts|client didn't finish SASL auth|aborted authentication"
-    r"|auth aborted by client|disconnected (?:before auth was ready|while authenticating|during TLS handshake)"
+    r"|(?P<no_auth_attempt>(?:no auth|0 authentication) attempts|client didn't finish SASL auth"
+    r"|aborted authentication|auth aborted by client"
+    r"|disconnected (?:before (?:auth was ready|greeting)|while authenticating|during TLS handshake)"
     r"|cert required, client didn't start TLS|client (?:didn't send a|sent an \w++) cert))"
     r"(?>(?:, (?P<count>\d{1,9}) attempts)?)(?>(?:,? (?:in|waited) \d++ secs)?)"
 )
@@ -56,6 +61,7 @@ _TOLD = (
     r"|pam_authenticate\(\) failed: (?:Authentication failure|Permission denied"
     r"|Have exhausted maximum number of retries for service)(?: \([Pp]assword mismatch\?\))?"
     r"|No password returned \(and no nopassword\)|Attempted login with password having illegal chars"
+    r"|[Ii]nvalid input|Invalid base64 data in (?:initial|continued) response"
     r"|Empty username|Username (?:character disallowed by|contains disallowed character).*)"
     r"|(?P<auth_policy_refused>Authentication failure due to policy server refusal(?:: .*)?|allow_nets check failed.*))"
     r"(?: \((?:SHA1 of )?given password: .*\)|: \d++ Time\(s\))?\s*\Z"
@@ -65,6 +71,7 @@ _BEFORE_2_4 = re.compile(
     rf"(?=,(?P<client>{ADDRESS})(?>(?:,master)?)(?>(?:,(?>(?:{_SESSION})?))?)\): (?P<told>{_TOLD}))",
     re.DOTALL,
 )
+_PLACES = re.compile(rf",{ADDRESS}(?=[,)])")
 _DATABASE = re.compile(r"(?P<database>[\w.-]{1,64}+)\(")
 _SINCE_2_4 = re.compile(
     rf"(?=,(?P<client>{ADDRESS})(?>(?:,sasl:[\w-]++)?)(?>(?:,master)?)\)(?>(?:<\d{{1,10}}>)?)(?>(?:{_SESSION})?): "
@@ -72,7 +79,7 @@ _SINCE_2_4 = re.compile(
     re.DOTALL,
 )
 _PAM = re.compile(
-    r"(?P<database>pam_\w{1,20}+)\([\w-]++:auth\): authentication failure; "
+    r"(?P<database>pam_\w{1,20}+)\([\w-]++:auth\): (?>(?:(?P<more>\d{1,9}) more )?)authentication failures?; "
     r"logname=\S*+ uid=\d++ euid=\d++ tty=dovecot ruser=(?P<rest>.*+)",
     re.DOTALL,
 )
@@ -84,6 +91,8 @@ def parse(header: Header) -> Fact | None:
     text = header.message
     if len(text) > _LONGEST:
         return None
+    if header.program.endswith("-login"):
+        text = f"{header.program}: {text}"
     if not text.startswith(_AUTH):
         login = _LOGIN.match(text)
         return _login(header, login["service"], text[login.end() :]) if login is not None else None
@@ -93,7 +102,7 @@ def parse(header: Header) -> Fact | None:
     elif text.startswith(("auth(", "auth-worker(")):
         return _asked(header, _SINCE_2_4, text)
     if text.startswith("pam_") and (pam := _PAM.match(text)) is not None:
-        return _pam(header, pam["database"], pam["rest"])
+        return _pam(header, pam)
     database = _DATABASE.match(text) if process is not None else None
     return _asked(header, _BEFORE_2_4, text, database["database"]) if database is not None else None
 
@@ -108,20 +117,24 @@ def _login(header: Header, service: str, text: str) -> Fact | None:
     if place is None or elements.find("user=<") > elements.find("rip="):
         return None
     session = f"{header.host} {place['session']}" if place["session"] else ""
-    if head in ("Login", "Logged in"):
+    if head in ("Login", "Logged in") or _PROXIED.fullmatch(head):
         return Fact(Kind.LOGIN, place["client"], COMPONENT, header.at, session=session, traffic=True)
+    if head == "Aborted login" and "method=" in elements[: place.start()]:
+        head += " (1 authentication attempts)"  # 1.0 does not say how many
     why = _why(head)
     if why is None:
         return None
     reason = next(name for name in _WHY.groupindex if why[name])
     tried = reason != "no_auth_attempt"
+    if not tried and _OURS.match(head):
+        return None
     return Fact(
         Kind.OFFENCE,
         place["client"],
         COMPONENT,
         header.at,
         reason,
-        int(why["count"] or 1) * header.repeat if tried else header.repeat,
+        int(why["count"] or why["before_1_1"] or 1) * header.repeat if tried else header.repeat,
         session=session,
         stage="AUTH" if tried else "",
         detail=f"{service}: {why[0]}",
@@ -142,24 +155,29 @@ def _why(head: str) -> re.Match[str] | None:
 
 def _asked(header: Header, form: re.Pattern[str], text: str, database: str = "") -> Fact | None:
     """Read what a password database told of one attempt."""
-    places = list(form.finditer(text))
-    if len(places) != 1:
+    place = form.search(text)
+    if place is None or len(_PLACES.findall(text)) > 1:  # a login name, or a password, may hold one as well
         return None
-    place = places[0]
     names = ("auth_unknown_user", "auth_failed", "auth_policy_refused")
     reason = next(name for name in names if place[name])
-    return _attempt(header, place["client"], reason, database or place["database"] or "auth", place["session"] or "")
+    database = database or place["database"] or "auth"
+    if text.startswith("auth-worker("):
+        database += " of auth-worker"  # whose answer auth may log once more, as that of a database of its own
+    return _attempt(header, place["client"], reason, database, place["session"] or "")
 
 
-def _pam(header: Header, database: str, rest: str) -> Fact | None:
+def _pam(header: Header, pam: re.Match[str]) -> Fact | None:
     """Read PAM's line; the name of the user, which may hold a forged `rhost=`, stands on both sides of the client."""
+    rest = pam["rest"]
     places = list(_RHOST.finditer(rest))
     if len(places) > 1 or rest.count(" rhost=") > 1:
         places = [place for place in places if place["user"] is None or place["user"].strip() == rest[: place.start()]]
-    return _attempt(header, places[0]["client"], "auth_failed", database) if len(places) == 1 else None
+    if len(places) != 1:
+        return None
+    return _attempt(header, places[0]["client"], "auth_failed", pam["database"], count=int(pam["more"] or 1))
 
 
-def _attempt(header: Header, client: str, reason: str, database: str, session: str = "") -> Fact:
+def _attempt(header: Header, client: str, reason: str, database: str, session: str = "", count: int = 1) -> Fact:
     told = {"auth_failed": "login failed", "auth_unknown_user": "unknown user"}.get(reason, "refused by policy")
     return Fact(
         Kind.OFFENCE,
@@ -167,7 +185,7 @@ def _attempt(header: Header, client: str, reason: str, database: str, session: s
         COMPONENT,
         header.at,
         reason,
-        header.repeat,
+        count * header.repeat,
         session=f"{header.host} {session}" if session else "",
         stage="AUTH",
         detail=f"{database}: {told}",

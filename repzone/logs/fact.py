@@ -24,6 +24,7 @@ class Kind(Enum):
     QUEUED = "queued"  # `queue` is this client's message; `login` when a user of ours sent it
     FAULT = "fault"  # a failure on our side: counted by the daemon, no offence
     DISCONNECT = "disconnect"  # a session ends; `failed` holds the daemon's own counters
+    UNOWNED = "unowned"  # `queue` names a message of no client that is known, whosever it was before
     NAMED = "named"  # `queue` has the Message-ID `mid`
     ACCEPTED = "accepted"  # the message `queue` was taken in: clean traffic of its client
     PASSED = "passed"  # greylisting let `client`, `sender`, `recipient` through

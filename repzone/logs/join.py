@@ -13,21 +13,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 from repzone.logs.attempts import Attempts
 from repzone.logs.fact import Fact, Kind, parse_client
-from repzone.logs.state import LOOPBACK, Message, Session, State, is_reserved, keep
+from repzone.logs.state import LINGER, LOOPBACK, REUSED, Message, Session, State, drop_before, is_reserved, keep
 from repzone.model import Client, Event, Hit, Traffic, Wait
 from repzone.reasons import CATALOGUE
 
 MOST = 10_000  # of one event's count
+_ASKED = {"auth_failed", "auth_unknown_user"}  # a password database was asked, which may tell too
 _GREYLISTED = {"greylisted", "greylist_early_retry"}
 _AUTH_ATTEMPTS = {
     *("auth_failed", "auth_unknown_user", "auth_mechanism_invalid", "auth_not_offered", "auth_policy_refused"),
     "rate_limit",
 }
-_REUSED = 3_600  # a queue id may name another message after that many seconds
 _SAME_ATTEMPT = 60  # a greylister and the server that asked it tell one attempt within that many seconds
 
 Outcome = tuple[Event | Hit | Traffic | Wait, ...]
@@ -53,7 +54,10 @@ class OwnZones:
                 if name == apex or name.endswith("." + apex):
                     return True
         prefixes = (url.partition("{")[0] for url in self.urls)
-        return any(prefix and prefix in reply for prefix in prefixes)
+        return any(_HOST.match(prefix) and prefix in reply for prefix in prefixes)
+
+
+_HOST = re.compile(r"\w+://[^/]")  # what is shorter names no site of ours
 
 
 def join(state: State, fact: Fact, own: OwnZones, line: int = 0) -> Outcome:
@@ -63,7 +67,7 @@ def join(state: State, fact: Fact, own: OwnZones, line: int = 0) -> Outcome:
     """
     kind = fact.kind
     if not fact.client and kind in _NEED_CLIENT:
-        client, queue = state.name(fact.session, fact.queue, fact.mid)
+        client, queue = state.name(fact.session, fact.queue, fact.mid, fact.at)
         if not client:
             if kind is Kind.OFFENCE and fact.later:
                 _owe(state, fact)
@@ -95,6 +99,8 @@ def join(state: State, fact: Fact, own: OwnZones, line: int = 0) -> Outcome:
     elif kind is Kind.DELIVERED:
         message = state.messages.get(fact.queue)
         return _close(state, fact, message.client, message.sender, line) if message is not None else ()
+    elif kind is Kind.UNOWNED:
+        state.forget(fact.queue)
     elif kind is Kind.REMOVED:
         state.remove(fact.queue, fact.at)
     return ()
@@ -110,7 +116,7 @@ def _queued(state: State, fact: Fact, own: OwnZones, line: int) -> Outcome:
         state.open(fact.session, fact.client).login = True
     if not fact.queue:
         return ()
-    message = state.take(fact.queue, fact.client, login)
+    message = state.take(fact.queue, fact.client, fact.at, login)
     paid = _pay(state, fact.queue, fact, message, own, line)
     return (*paid, *_name(state, fact, message, own, line)) if fact.mid else paid
 
@@ -121,25 +127,34 @@ def _name(state: State, fact: Fact, message: Message, own: OwnZones, line: int) 
 
 
 def _owe(state: State, fact: Fact) -> None:
-    """Keep an offence until a line names its client; of one message, one is enough for what is told of it whole."""
+    """Keep an offence until a line names its client."""
     key = fact.queue or (state.mid(fact.mid) if fact.mid else "")
     if not key:
         return
     owed = state.owed.get(key) or []
-    if len(owed) < _OWED:
-        told = fact.at, fact.component, fact.reason, fact.count, fact.stage, fact.detail, fact.verdict, fact.reply
-        owed.append(list(told))
-    keep(state.owed, key, owed)
+    told = [fact.component, fact.reason, fact.stage, fact.detail, fact.verdict, fact.reply]
+    for one in owed:
+        if one[2:] == told:
+            one[1] += fact.count
+            break
+    else:
+        if len(owed) < _OWED:
+            owed.append([fact.at, fact.count, *told])
+    keep(state.owed, key, owed, _OWING)
 
 
-_OWED = 100  # offences that one message can owe
+_OWED, _OWING = 10, 1_000  # kinds of offences that one message can owe, and messages that can
 
 
 def _pay(state: State, key: str, named: Fact, message: Message, own: OwnZones, line: int) -> Outcome:
-    """Give the offences that waited for the name of their client, which `named` has just made known."""
+    """Give the offences that waited for the name of their client, which `named` has just made known.
+
+    By its Message-ID none waits for long: somebody else may be the next to use it.
+    """
     outcome: Outcome = ()
-    for at, component, reason, count, stage, detail, verdict, reply in state.owed.pop(key, ()):
-        if abs(named.at - at) < _REUSED:
+    life = REUSED if key == named.queue else LINGER
+    for at, count, component, reason, stage, detail, verdict, reply in state.owed.pop(key, ()):
+        if abs(named.at - at) < life:
             owed = Fact(Kind.OFFENCE, message.client, component, at, reason, count, detail=detail, verdict=verdict)
             outcome += _offence(state, replace(owed, queue=named.queue, stage=stage, reply=reply), own, line)
     return outcome
@@ -181,6 +196,7 @@ def _wait(state: State, fact: Fact, client: Client, line: int) -> Outcome:
     at, component = state.letters.get(name, (0, fact.component))
     if component != fact.component and abs(fact.at - at) < _SAME_ATTEMPT:
         return ()
+    drop_before(state.letters, fact.at - _SAME_ATTEMPT)
     keep(state.letters, name, [fact.at, fact.component])
     return (event, Wait(fact.at, client, letter, component=fact.component, line=line))
 
@@ -194,7 +210,7 @@ def _close(state: State, fact: Fact, client: str, sender: str, line: int) -> Out
 
 
 def _offence(state: State, fact: Fact, own: OwnZones, line: int) -> Outcome:
-    message = state.messages.get(fact.queue) if fact.queue else None
+    message = state.find_message(fact.queue, fact.at) if fact.queue else None
     client = parse_client(fact.client)
     if client is None:
         return ()
@@ -206,13 +222,17 @@ def _offence(state: State, fact: Fact, own: OwnZones, line: int) -> Outcome:
     if own.names(fact.reply):
         session.hit = True
         return (Hit(fact.at, client, fact.component, line),)
-    if not fact.reason or _is_own_user(session, message) or _was_told(state, fact, session, message):
+    if not fact.reason:
+        if fact.verdict:
+            _was_judged(state, fact, message)
+        return ()
+    if _is_own_user(session, message) or _was_told(state, fact, session, message):
         return ()
     count = fact.count - session.told if fact.echo else fact.count
     session.told += count
     if fact.reason in _GREYLISTED:
         return _wait(state, fact, client, line)
-    if fact.stage == "AUTH" and fact.reason in _AUTH_ATTEMPTS:
+    if fact.stage == "AUTH" and fact.reason in _ASKED:
         count = _count_untold(state, fact, count)
     if not count:
         return ()
@@ -271,10 +291,9 @@ def _was_judged(state: State, fact: Fact, message: Message | None) -> bool:
     if not fact.queue:
         return False
     if message is None:
-        message = Message(fact.client)
-        keep(state.messages, fact.queue, message)
+        message = state.take(fact.queue, fact.client, fact.at)
     judged, message.judged = message.judged, fact.at
-    return judged > 0 and abs(fact.at - judged) < _REUSED
+    return judged > 0 and abs(fact.at - judged) < REUSED
 
 
 def _disconnect(state: State, fact: Fact, line: int) -> Outcome:

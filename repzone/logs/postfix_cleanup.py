@@ -23,7 +23,7 @@ _MILTER = re.compile(
 )
 _CONTENT = re.compile(
     r"(?P<queue>[0-9A-Za-z]{5,32}): (?P<action>(?:milter-(?:header|body)-)?(?:reject|discard)): "
-    r"(?P<part>header|body|mime-header|nested-header|mime-error) (?P<rest>.*+)",
+    r"(?P<part>header|body|content|mime-header|nested-header|mime-error) (?P<rest>.*+)",
     re.DOTALL,
 )
 _ORIGIN = re.compile(r" from (?=[^\s;]++; from=<)")

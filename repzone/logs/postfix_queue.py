@@ -2,6 +2,7 @@
 
 Nothing here is an offence: the lines tell whose Message-ID it is, that a message was taken, delivered, and is gone.
 
+    QUEUEID: uid=… from=<…>                                  pickup
     QUEUEID: message-id=<…>                                  cleanup
     QUEUEID: from=<…>, size=…, nrcpt=… (queue active)        qmgr
     QUEUEID: to=<…>, orig_to=<…>, relay=…, status=… (…)      smtp, lmtp, local, virtual, pipe
@@ -20,6 +21,7 @@ COMPONENT = "postfix/qmgr"
 _ACCEPTED = re.compile(r"([0-9A-Za-z]{5,32}): from=<(.*)>, size=\d++, nrcpt=\d++ \(queue active\)\s*", re.DOTALL)
 _REMOVED = re.compile(r"([0-9A-Za-z]{5,32}): removed\s*")
 _MESSAGE_ID = re.compile(r"([0-9A-Za-z]{5,32}): message-id=(.*+)", re.DOTALL)
+_HANDED_IN = re.compile(r"([0-9A-Za-z]{5,32}): uid=\d++ from=<.*", re.DOTALL)
 _COMMENT = re.compile(r"\([^()]*+\)")
 _MID = re.compile(r"[^<>]*+<([^<>\s]++)>|\s*+(\S++)")
 _TRIED = re.compile(r"([0-9A-Za-z]{5,32}): to=<([^<>\s]*+)>, (?>(?:orig_to=<([^<>\s]*+)>, )?)relay=")
@@ -38,6 +40,14 @@ def parse_message_id(header: Header) -> Fact | None:
         return None
     queue = f"{header.host} {match[1]}"
     return Fact(Kind.NAMED, "", COMPONENT, header.at, queue=queue, mid=mid[1] or mid[2])
+
+
+def parse_pickup(header: Header) -> Fact | None:
+    """Read pickup's line: a message was handed in on this machine."""
+    match = _HANDED_IN.fullmatch(header.message)
+    if match is None:
+        return None
+    return Fact(Kind.UNOWNED, "", COMPONENT, header.at, queue=f"{header.host} {match[1]}")
 
 
 def parse(header: Header) -> Fact | None:

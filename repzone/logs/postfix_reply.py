@@ -34,7 +34,7 @@ _PLAIN = re.compile(r"(?>(?:[^\[]++|(?<=lient host )\[[0-9A-Fa-f:.]++\]|(?<=clie
 _QUOTES = re.compile(r"unverified address:|undeliverable address:|\bsaid:|\bspf\b|openspf", re.IGNORECASE)
 
 _LISTED = re.compile(r"block(?:ed|ing)? using|\b(?:dns|r)bl|spamhaus|spamcop|barracudacentral|sorbs", re.IGNORECASE)
-_GREY = re.compile(r"gr[ae]y-?list", re.IGNORECASE)
+_GREY = re.compile(r"gr[ae]y-?list|policy rejection[-,] please try", re.IGNORECASE)  # the latter iRedAPD and policyd
 _SPF = re.compile(r"\bspf\b|openspf", re.IGNORECASE)
 _DMARC = re.compile(r"\bdmarc\b", re.IGNORECASE)
 _RATE = re.compile(r"too many|too much mail|rate[ -]?limit|limit exceeded", re.IGNORECASE)
@@ -42,10 +42,11 @@ _VIRUS = re.compile(r"virus|infected|malware|clamav", re.IGNORECASE)
 _SPAM = re.compile(r"spam", re.IGNORECASE)
 _OURS = re.compile(
     r"temporary (?:lookup |server )?(?:failure|error)|temporarily (?:unavailable|deferred)"
-    r"|service (?:currently )?unavailable|server configuration|internal (?:server )?error|system resources"
-    r"|verification in progress|try again later",
+    r"|service (?:is |currently )?unavailable|server configuration|internal (?:server )?error"
+    r"|system (?:resources|storage)|verification in progress|try again later",
     re.IGNORECASE,
 )
+_FULL = re.compile(r"\bover ?quota|\bmailbox (?:is |for user is )?full|\bmailbox (?:disk )?quota", re.IGNORECASE)
 _MILTER = (
     (_VIRUS, "virus_found"),
     (_LISTED, "dnsbl_listed"),
@@ -108,7 +109,11 @@ def parse(text: str) -> Reply:
         start = named.end()
     tail = _TAIL.search(text, start)
     body = text[start : tail.start() if tail else len(text)]
-    return _read(code, dsn, body, blocked=text.count("] blocked using ") if "blocked" in body else 0)
+    read = _read if len(body) < _SHORT else _read.__wrapped__  # one that long is nobody's usual text
+    return read(code, dsn, body, blocked=text.count("] blocked using ") if "blocked" in body else 0)
+
+
+_SHORT = 500
 
 
 @lru_cache(maxsize=4096)
@@ -144,11 +149,18 @@ def envelope(rest: str) -> tuple[str | None, str | None]:
     return (match["sender"], match["recipient"]) if match is not None else (None, None)
 
 
-@lru_cache(maxsize=4096)
 def reason(reply: Reply, stage: str) -> str | None:
     """Give the reason of a refusal by smtpd's own restrictions; None when it is no offence of the client."""
+    judge = _judge if len(reply.text or "") < _SHORT else _judge.__wrapped__
+    return judge(reply, stage)
+
+
+@lru_cache(maxsize=4096)
+def _judge(reply: Reply, stage: str) -> str | None:
     if reply.dsn.startswith("4.3.") or reply.dsn[1:] == ".2.2":
         return None  # our trouble, or the recipient's full mailbox
+    if reply.text is not None and _FULL.search(reply.text):
+        return None
     if reply.text is None:
         if reply.dsn == "4.1.1":
             return None  # an address that could not be verified

@@ -13,7 +13,7 @@ from repzone.logs.fact import ADDRESS, Fact, Kind
 from repzone.logs.syslog import Header
 
 COMPONENT = "postfix/smtpd"
-NAME_ADDRESS = rf"[^\s\[\]]{{1,255}}\[(?P<client>{ADDRESS})\](?>(?::\d{{1,5}})?)"
+NAME_ADDRESS = rf"[^\s\[\]]{{1,255}}\[(?P<client>{ADDRESS})\](?>(?::(?:\d{{1,5}}|unknown))?)"
 
 _SESSION = re.compile(
     rf"(?P<what>connect|disconnect) from {NAME_ADDRESS}(?P<rest>(?>(?: [\w-]++=\d++(?>(?:/\d++)?))*))\s*"
@@ -28,6 +28,7 @@ _OTHER = re.compile(
     rf"){NAME_ADDRESS}(?P<rest>.*+)",
     re.DOTALL,
 )
+_UNOWNED = re.compile(r"([0-9A-Za-z]{5,32}): client=")  # of `unknown[unknown]`
 _WARNING = re.compile(
     r"warning: (?P<lead>non-SMTP command from |Illegal address syntax from "
     r"|(?:\w++: )?malformed BDAT command syntax from "
@@ -36,9 +37,11 @@ _WARNING = re.compile(
     re.DOTALL,
 )
 _RDNS = re.compile(
-    rf"warning: (?:hostname \S++ does not resolve to address (?P<client>{ADDRESS}?)(?:: .*+)?"
-    rf"|(?P<older>{ADDRESS}?): (?:hostname \S++ verification failed|address not listed for hostname) .*+)"
+    rf"warning: (?:hostname \S++ does not resolve to address (?P<client>{ADDRESS}?)(?:: (?P<why>.*+))?"
+    rf"|(?>(?:smtpd_peer_init: )?)(?P<older>{ADDRESS}?): "
+    r"(?:hostname \S++ verification failed: (?P<why_older>.*+)|address not listed for hostname .*+))"
 )
+_UNSURE = re.compile(r"try again|temporary failure", re.IGNORECASE)
 _SASL = re.compile(r": SASL (?P<mechanism>[\w-]{1,20}) authentication (?P<how>failed|aborted)(?P<why>.*+)", re.DOTALL)
 _FAULT = re.compile(
     r": (?:connection lost to|can(?:'t|not) connect|could not connect|generic failure|temporary|internal error)",
@@ -71,7 +74,9 @@ def parse(header: Header) -> Fact | None:
         return _warning(header) or _rdns(header)
     match = _OTHER.fullmatch(text)
     if match is None:
-        return None
+        unowned = _UNOWNED.match(text)
+        queue = queue_key(header, unowned[1]) if unowned is not None else ""
+        return Fact(Kind.UNOWNED, "", COMPONENT, header.at, queue=queue) if queue else None
     if match["refusal"]:
         return _refusal(header, match)
     if match["break"]:
@@ -231,8 +236,8 @@ def _sasl(header: Header, match: re.Match[str], rest: str) -> Fact | None:
 
 def _rdns(header: Header) -> Fact | None:
     match = _RDNS.fullmatch(header.message)
-    if match is None:
-        return None
+    if match is None or _UNSURE.search(match["why"] or match["why_older"] or ""):
+        return None  # nothing was found out of the name
     client = match["client"] or match["older"]
     detail = "host name does not resolve to the address"
     return Fact(Kind.OFFENCE, client, COMPONENT, header.at, "rdns_mismatch", header.repeat, detail=detail)

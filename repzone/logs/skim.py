@@ -97,7 +97,7 @@ def skim(text: str, number: int, state: State, instants: Mapping[tuple[str, str]
             host, smtpd, queue, client = match.group(_HOST_, _SMTPD, _NEW, _CLIENT)
             session = sessions.get(f"{host} {smtpd}")
             login = session is not None and session.login and session.client == client
-            state.take(f"{host} {queue}", client, login)
+            state.take(f"{host} {queue}", client, at, login)
         elif what == _MID:
             host, queue, mid = match.group(_HOST_, _NAMED, _MID)
             queue = f"{host} {queue}"

@@ -17,7 +17,7 @@ from repzone.logs.syslog import Header
 COMPONENT = "spamd"
 
 _RESULT = re.compile(
-    r"(?>(?:spamd: )?)result: Y (?P<score>-?\d++) - [\w,.:=-]*+ *+scantime=[\d.]++,size=\d++,"
+    r"(?>(?:spamd: )?)result: (?P<spam>[Y.]) (?P<score>-?\d++) - [\w,.:=-]*+ *+scantime=[\d.]++,size=\d++,"
     r"user=[^\s,]*+,uid=[^\s,]*+,"
     r"required_score=(?P<required>-?[\d.]++),rhost=[^\s,]*+,raddr=[^\s,]*+,rport=[^\s,]*+,mid=<(?P<mid>[^<>\s]++)>,.*+",
     re.DOTALL,
@@ -25,7 +25,7 @@ _RESULT = re.compile(
 
 
 def parse(header: Header) -> Fact | None:
-    """Give the verdict of spam, None for any other line."""
+    """Give the verdict; one of no spam is no offence, and still this message's own: no other's can follow it."""
     match = _RESULT.fullmatch(header.message)
     if match is None:
         return None
@@ -34,10 +34,10 @@ def parse(header: Header) -> Fact | None:
         "",
         COMPONENT,
         header.at,
-        "spam_detected",
+        "spam_detected" if match["spam"] == "Y" else "",
         header.repeat,
         mid=match["mid"],
         detail=f"spam: score {match['score']} of {match['required']}",
         verdict=True,
-        later=True,
+        later=match["spam"] == "Y",
     )

@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from repzone.logs.attempts import Attempts
@@ -17,7 +18,12 @@ from repzone.logs.fact import parse_client
 from repzone.model import Exemptions
 
 LIMIT = 5_000  # of sessions, of messages, of each of the others
-_LINGER = 60  # seconds that a removed message is still known
+LINGER = 60
+"""Seconds that a removed message is still known, and that a verdict waits for the line that names its Message-ID."""
+
+REUSED = 3_600
+"""Seconds after which a queue id may name another message."""
+
 
 LOOPBACK = {"127.0.0.1", "::1"}
 """What this machine calls itself."""
@@ -52,13 +58,21 @@ class Session:
 
 @dataclass(slots=True)
 class Message:
-    """One queue id: whose message it is, when it was judged (0: not yet), whether it was taken, its sender hashed."""
+    """One queue id: whose message it is, when it was judged (0: not yet), whether it was taken, its sender (hashed)."""
 
     client: str
+    at: int = 0  # when it was taken
     login: bool = False
     judged: int = 0
     accepted: bool = False
     sender: str = ""
+    mid: str = ""  # its Message-ID, hashed
+
+
+# dataclasses.astuple copies deeply, and costs thirty times as much with every commit.
+_SESSION = attrgetter(*(field.name for field in fields(Session)))
+_MESSAGE = attrgetter(*(field.name for field in fields(Message)))
+_ATTEMPTS = attrgetter(*(field.name for field in fields(Attempts)))
 
 
 class State:
@@ -77,13 +91,13 @@ class State:
     def dump(self) -> dict[str, Any]:
         """Give the state as JSON can hold it."""
         return {
-            "sessions": [[key, *astuple(session)] for key, session in self.sessions.items()],
-            "messages": [[key, *astuple(message)] for key, message in self.messages.items()],
+            "sessions": [[key, *_SESSION(session)] for key, session in self.sessions.items()],
+            "messages": [[key, *_MESSAGE(message)] for key, message in self.messages.items()],
             "gone": list(self.gone.items()),
             "mids": list(self.mids.items()),
             "owed": list(self.owed.items()),
             "letters": list(self.letters.items()),
-            "attempts": [[key, *astuple(attempts)] for key, attempts in self.attempts.items()],
+            "attempts": [[key, *_ATTEMPTS(attempts)] for key, attempts in self.attempts.items()],
         }
 
     @classmethod
@@ -125,10 +139,10 @@ class State:
             keep(self.sessions, key, session)
         return session
 
-    def take(self, queue: str, client: str, login: bool = False) -> Message:
+    def take(self, queue: str, client: str, at: int, login: bool = False) -> Message:
         """Note whose message a queue id names from now on."""
-        message = Message(client, login)
-        self.gone.pop(queue, None)
+        message = Message(client, at, login)
+        self.forget(queue)
         keep(self.messages, queue, message)
         return message
 
@@ -136,13 +150,28 @@ class State:
         """Forget a message, though not at once: what other components tell of it may be logged a little later."""
         gone = self.gone
         if queue in self.messages:
-            gone[queue] = at
+            keep(gone, queue, at)
         while gone:
             queue = next(iter(gone))
-            if gone[queue] + _LINGER > at:
+            if abs(at - gone[queue]) < LINGER:
                 break
-            del gone[queue]
-            self.messages.pop(queue, None)
+            self.forget(queue)
+
+    def forget(self, queue: str) -> None:
+        """Forget a message, and its Message-ID with it."""
+        self.gone.pop(queue, None)
+        message = self.messages.pop(queue, None)
+        if message is not None and self.mids.get(message.mid, ("", ""))[1] == queue:
+            del self.mids[message.mid]
+
+    def find_message(self, queue: str, at: int) -> Message | None:
+        """Give the message that a queue id names at that instant; None when it is gone, or so old that the id may be
+        another message's by now.
+        """
+        message = self.messages.get(queue)
+        if message is None or abs(at - message.at) >= REUSED or abs(at - self.gone.get(queue, at)) >= LINGER:
+            return None
+        return message
 
     def note_mid(self, mid: str, queue: str, message: Message) -> bool:
         """Note whose a Message-ID is, given its hash; tell whether it names a client that may be held to account.
@@ -154,23 +183,38 @@ class State:
         known = self.mids.get(mid)
         client = "" if message.login or (known is not None and known[0] != message.client) else message.client
         keep(self.mids, mid, [client, queue])
+        message.mid = mid
         return bool(client)
 
-    def name(self, session: str, queue: str, mid: str) -> tuple[str, str]:
-        """Give client and queue id of a line that names no client; "" when nothing tells, or two are meant."""
+    def name(self, session: str, queue: str, mid: str, at: int) -> tuple[str, str]:
+        """Give client and queue id of a line that names no client; "" when nothing tells, or two are meant.
+
+        A Message-ID tells only while the message that had it is here: later, anybody may use it again.
+        """
         known = self.sessions.get(session) if session else None
         if known is not None:
             return known.client, queue
-        message = self.messages.get(queue) if queue else None
+        message = self.find_message(queue, at) if queue else None
         if message is not None:
             return message.client, queue
         client, found = self.mids.get(self.mid(mid), ("", "")) if mid else ("", "")
+        if not client or self.find_message(found, at) is None:
+            return "", queue
         return client, queue or found
 
 
-def keep(known: OrderedDict[str, V], key: str, value: V) -> None:
+def drop_before(known: OrderedDict[str, list[Any]], at: int) -> None:
+    """Take out the values in front whose instant, which they begin with, is before `at`."""
+    while known:
+        key, value = next(iter(known.items()))
+        if value[0] >= at:
+            break
+        del known[key]
+
+
+def keep(known: OrderedDict[str, V], key: str, value: V, limit: int = LIMIT) -> None:
     """Put a value behind all others; when there are too many, the oldest goes."""
     known[key] = value
     known.move_to_end(key)
-    if len(known) > LIMIT:
+    if len(known) > limit:
         known.popitem(last=False)

@@ -213,3 +213,66 @@ def test_a_refusal_is_ours_by_zone_or_url(reply: str, wanted: bool) -> None:
 
 def test_a_url_that_is_all_placeholder_matches_nothing() -> None:
     assert not OwnZones((), ("{client}", "")).names("anything")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        put_header("postfix/pickup[9]", "A1B2C3: uid=33 from=<www-data>"),
+        put_header("smtpd[1]", "A1B2C3: client=unknown[unknown]"),
+    ],
+)
+def test_a_queue_id_that_names_another_message_now_names_the_old_client_no_more(line: str) -> None:
+    before = [
+        put_header("smtpd[1]", "A1B2C3: client=x[192.0.2.7]"),
+        put_header("cleanup[1]", "A1B2C3: message-id=<1@b.example>"),
+    ]
+    for lines in (before, [*before, line]):
+        found = read_all(new_reader(), [*lines, put_header("spamd[1]", SPAMD)])
+        assert found == ([f"{len(lines) + 1} spam_detected 192.0.2.7"] if line not in lines else [])
+
+
+def test_a_message_id_names_its_client_only_while_the_message_is_here() -> None:
+    state = State()
+    _take(state, "192.0.2.7", "mx1 A", "1@b.example")
+    join(state, Fact(Kind.REMOVED, "", "qmgr", 10, queue="mx1 A"), OwnZones())
+    assert _judge(state, at=69, mid="1@b.example") == ["192.0.2.7"]
+    assert _judge(state, at=70, mid="1@b.example") == []
+    state = State()
+    _take(state, "192.0.2.7", "mx1 A", "1@b.example")
+    assert _judge(state, at=3_600, mid="1@b.example") == []
+
+
+def test_a_verdict_of_no_spam_keeps_the_next_one_from_the_same_message() -> None:
+    state = State()
+    _take(state, "192.0.2.7", "mx1 A", "1@b.example")
+    join(state, Fact(Kind.OFFENCE, "", "spamd", 1, mid="1@b.example", verdict=True), OwnZones())
+    assert _judge(state, mid="1@b.example") == []
+
+
+def test_a_verdict_by_message_id_does_not_wait_for_long() -> None:
+    state = State()
+    _judge(state, at=0, mid="1@b.example", later=True)
+    assert _take(state, "192.0.2.7", "mx1 A", "1@b.example", at=60) == []
+
+
+def test_what_is_removed_is_forgotten_though_a_stamp_was_ahead() -> None:
+    state = State()
+    for number, at in enumerate((9_999, *range(100, 3_000, 10))):
+        _take(state, "192.0.2.7", f"mx1 {number}", "", at=at)
+        join(state, Fact(Kind.REMOVED, "", "qmgr", at, queue=f"mx1 {number}"), OwnZones())
+    assert len(state.gone) < 10
+    assert len(state.messages) < 10
+
+
+def test_what_waits_for_its_client_is_bounded() -> None:
+    state = State()
+    for number in range(30_000):
+        queue = f"mx1 {number % 3_000}"
+        fact = Fact(Kind.OFFENCE, "", "sendmail", 0, "unknown_recipient", queue=queue, detail=str(number), later=True)
+        join(state, fact, OwnZones())
+    assert sum(map(len, state.owed.values())) <= 10_000
+
+
+def test_a_url_without_a_host_of_its_own_makes_no_hit() -> None:
+    assert not OwnZones((), ("https://{client}.example.net/",)).names("see https://elsewhere.example/")
