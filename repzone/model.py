@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 from repzone.reasons import Category
@@ -17,6 +18,15 @@ WIDTH = {V4: 32, V6: 128}
 
 _MAPPED = 0xFFFF  # ::ffff:0:0/96, RFC 4291 §2.5.5.2
 _NAT64 = 0x64FF9B << 64  # 64:ff9b::/96, the upper 96 bits, RFC 6052 §2.1
+
+
+def _v4_text(value: int) -> str:
+    return ".".join(map(str, value.to_bytes(4, "big")))
+
+
+@lru_cache(maxsize=16_384)
+def _v6_text(value: int) -> str:
+    return str(ipaddress.IPv6Address(value))
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -48,10 +58,7 @@ class Client:
 
     def to_text(self) -> str:
         """Write the address, with `/length` when it is a prefix (RFC 5952 for IPv6)."""
-        if self.version == V4:
-            address = ".".join(map(str, self.value.to_bytes(4, "big")))
-        else:
-            address = str(ipaddress.IPv6Address(self.value))
+        address = _v4_text(self.value) if self.version == V4 else _v6_text(self.value)
         return address if self.is_address else f"{address}/{self.length}"
 
     __str__ = to_text

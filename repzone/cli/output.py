@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 import structlog
@@ -35,9 +36,13 @@ def set_up_logging(*, quiet: bool) -> None:
 
 def print_json(fields: Mapping[str, object]) -> None:
     """Print one object on one line."""
-    print(json.dumps(fields, ensure_ascii=False), flush=False)
+    print(_encode(fields), flush=False)
 
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+
+@lru_cache(maxsize=1024)
 def utc(at: int) -> str:
     """Write an instant for programs: RFC 3339 with Z."""
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -43,7 +43,7 @@ class OwnZones:
 
     def names(self, reply: str) -> bool:
         """Tell whether the server-written part of a refusal names one of our zones or URLs."""
-        if not reply:
+        if not reply or ("blocked using " not in reply and "://" not in reply):
             return False
         _, found, zone = reply.partition("blocked using ")
         if found:
