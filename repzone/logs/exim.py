@@ -95,7 +95,7 @@ def _refused(line: Line, client: str, match: re.Match[str], certain: bool, sende
         reply=reply,
         detail=f"rejected {what}" + (f": {clean(text)}" if text and ours else ""),
         verdict="DATA" in what or "MIME" in what,
-        echo=text.startswith("Sender verify failed"),
+        echo=reason == "sender_verify_failed",
         sender=sender if greylisted else None,
         recipient=recipient[1] if greylisted and recipient is not None else None,
     )

@@ -52,12 +52,14 @@ def _form(
 
 
 _COMMAND = r'SMTP (?:syntax|protocol) error in "'
-_EARLY = r"SMTP protocol synchronization error \((?:next )?input sent "
+_CONNECTION = r"SMTP connection (?:Ci=\S{1,20}+ )?from "
+_EARLY = r"SMTP protocol (?:violation: )?synchronization error \((?:next )?input sent "
 _TOO_BIG = r": message too big: (?:size|read)>?=?>?\d++ max=\d++"
 _BAD_ADDRESS = (
     r" (?:empty address|(?:domain )?missing or malformed(?: local part)?|malformed domain literal"
     r"|domain literals not allowed|domain missing in source-routed address|angle-brackets nested too deep"
-    r'|invalid UTF-8 byte sequence)(?: \(expected word or "<"\))?'
+    r"|invalid UTF-8 byte sequence|unmatched doublequote in local part|colon expected after route list|no local part"
+    r"""|'>' missing at end of address)(?: \(expected word or "<"\))?"""
 )
 _QUOTED_ADDRESS = ' (?:malformed address: |"@" or "." expected after "|address is ridiculously long: )'
 _NO_MECHANISM = (
@@ -67,17 +69,23 @@ _MISUSED = (
     r" (?:(?:MAIL|RCPT) must have an address operand|sender (?:not yet|already) given|unexpected argument data"
     r"|[A-Z\d]{4,8} (?:command )?used when (?:CHUNKING )?not advertised|not permitted in mail transaction"
     r"|valid RCPT command must precede (?:DATA|BDAT)|argument must begin with #|(?:zero|missing) size for BDAT command"
-    r"|only (?:RSET accepted now|BDAT permissible after non-LAST BDAT)|NUL character\(s\) present \(shown as '\?'\)"
+    r"|only (?:RSET accepted now|BDAT permissible after non-LAST BDAT)|NULL? character\(s\) present \(shown as '\?'\)"
     r"|invalid data for (?:AUTH|BODY)|[A-Z]{3,8} can be specified once only|Invalid value for NOTIFY parameter"
     r"|Value for RET is invalid|ETRN is not permitted inside a transaction)"
 )
 _HANDSHAKE = (
-    r" \((?:gnutls_handshake|SSL_accept|(?:TLS )?handshake|certificate verification failed"
+    r" \((?:gnutls_handshake|SSL_accept|tls lib accept fn|(?:TLS )?handshake|certificate verification failed"
     r"|STARTTLS received after TLS started)\)"
 )
 
 _FORMS = (
-    _form(r"\S{1,64} authenticator failed for (?:H=)?", r": (?!435)\d{3} ", "auth_failed", "AUTH failed", stage="AUTH"),
+    _form(
+        r"\S{1,64}\s{1,4}authenticator failed for (?:H=)?",
+        r": (?!435)\d{3} ",
+        "auth_failed",
+        "AUTH failed",
+        stage="AUTH",
+    ),
     _form(_COMMAND, " already authenticated", "", "", '" H=', kind=Kind.LOGIN),
     _form(
         _COMMAND, " AUTH command used when not advertised", "auth_not_offered", "AUTH not offered", '" H=', stage="AUTH"
@@ -90,7 +98,7 @@ _FORMS = (
     _form(_COMMAND, _MISUSED, "protocol_error", "SMTP protocol error", '" H='),
     _form(
         _EARLY + r"without waiting for greeting\): rejected connection from (?:H=)?",
-        ' (?:next )?input="',
+        r' (?:next )?input="|\s*\Z',
         "pregreet",
         "input before the greeting",
     ),
@@ -115,10 +123,10 @@ _FORMS = (
         "connection without MAIL",
         echo=True,
     ),
-    _form("SMTP connection from ", r" \(TCP/IP connection count = \d++\)", "", "", kind=Kind.CONNECT),
-    _form("SMTP connection from ", " closed by DROP in ACL", "dropped_by_acl", "dropped by an ACL", echo=True),
+    _form(_CONNECTION, r" \(TCP/IP connection count = \d++\)", "", "", kind=Kind.CONNECT),
+    _form(_CONNECTION, " closed by DROP in ACL", "dropped_by_acl", "dropped by an ACL", echo=True),
     _form(
-        "SMTP connection from ",
+        _CONNECTION,
         r" (?:TFO )?lost(?: \(error: [^()]*+\))?(?: D=|\s*\Z)",
         "dropped_connection",
         "connection lost",

@@ -14,7 +14,7 @@ import re
 
 WHAT = (
     r"(?:RCPT|MAIL(?:AUTH)?|ETRN|ATRN|EXPN|VRFY|AUTH|STARTTLS|EHLO or HELO|connection|after DATA(?: PRDR)?|DATA|PREDATA"
-    r"|during MIME ACL checks|by local_scan\(\))"
+    r"|during MIME ACL checks|by local_scan\(\)|DKIM|WELLKNOWN)"
 )
 """The pattern of what was refused, as Exim names it."""
 
@@ -32,6 +32,13 @@ _TEXTS = tuple(
     for pattern, reason in (
         (r"\bgr[ae]y-?list", "greylisted"),
         (r"locally black-?list|local black-?list", ""),
+        (
+            r"failing address in \"|syntax check|headers? fail"
+            r"|(?:message|header|line)s? (?:is |are )?too (?:big|large|long)|line length"
+            r"|\bbare (?:CR|LF)\b|\Asyntax error: .{0,60}\bheader",
+            "data_rejected",
+        ),
+        (r"no (?:valid|verifiable) sender", "sender_verify_failed"),
         (r"virus|malware|infected|trojan|clamav", "virus_found"),
         (
             r"(?:banned|blacklisted|dangerous|forbidden|executable|prohibited) (?:file|attachment|ext)",
@@ -66,10 +73,14 @@ _NO_USER = re.compile(
     re.IGNORECASE,
 )
 _OURS = re.compile(
-    r"did not complete|not complete|deferred|lookup|timed? ?out|time-?out|temporar|not available|unable to|failed to"
-    r"|cannot|could not|can't|internal|database|connect|acl condition|acl_smtp_mime|callout|error|try (?:again )?later",
+    r"did not complete|not complete|lookup|timed? ?out|time-?out|not available|unable to|failed to|cannot|could not"
+    r"|can't|internal|database|connect|acl condition|acl_smtp_mime|callout|error",
     re.IGNORECASE,
 )
+_LATER = re.compile(
+    r"deferred|temporar|try (?:again )?later|\blocal ?host\b|\bfull\b|quota|insufficient|load average", re.IGNORECASE
+)
+_BROKEN = re.compile(r"database (?:is )?not available", re.IGNORECASE)
 _BY_WHAT = {
     "RCPT": "recipient_rejected",
     "MAIL": "sender_rejected",
@@ -85,6 +96,7 @@ _BY_WHAT = {
     "by local_scan()": "content_rejected",
     "DATA": "data_rejected",
     "PREDATA": "data_rejected",
+    "DKIM": "content_rejected",
 }
 
 
@@ -101,7 +113,7 @@ def reason(what: str, text: str, temporary: bool = False) -> str | None:
     if temporary and not text:
         return None
     told = next((name for pattern, name in _TEXTS if pattern.search(text)), None)
-    if temporary and told not in ("greylisted", "rate_limit", "dnsbl_listed") and _OURS.search(text):
+    if temporary and _is_ours(text, told):
         return None
     if told == "relay_denied" and what == "AUTH":
         told = None
@@ -110,6 +122,13 @@ def reason(what: str, text: str, temporary: bool = False) -> str | None:
     if told is None and _NO_USER.search(text):
         return "sender_verify_failed" if what == "MAIL" else "unknown_recipient"
     return _BY_WHAT.get(what, "command_rejected")
+
+
+def _is_ours(text: str, told: str | None) -> bool:
+    """Tell whether what a temporary refusal says is a trouble of ours, not what it says of the client."""
+    if told in ("greylisted", "rate_limit", "dnsbl_listed"):
+        return _BROKEN.search(text) is not None
+    return _OURS.search(text) is not None or (not told and _LATER.search(text) is not None)
 
 
 def server_written(text: str) -> str:

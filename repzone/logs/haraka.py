@@ -24,7 +24,8 @@ from repzone.logs.syslog import Header, load_object
 COMPONENT = "haraka"
 
 _LINE = re.compile(
-    r"\[[A-Z]{4,8}\] \[(?P<session>[0-9A-Fa-f-]{36})(?P<message>\.\d{1,6})?\] \[(?P<origin>[\w./-]{1,64})\] "
+    r"(?:\d{4}-\d\d-\d\dT[\d:.]{8,15}Z )?\[[A-Z]{4,8}\] "
+    r"\[(?P<session>[0-9A-Fa-f-]{36})(?P<message>\.\d{1,6})?\] \[(?P<origin>[\w./-]{1,64})\] "
     r"(?P<text>.*+)",
     re.DOTALL,
 )

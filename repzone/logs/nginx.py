@@ -81,12 +81,17 @@ def _offence(text: str, place: re.Match[str]) -> tuple[str, str]:
     """Give reason and detail, "" for no offence; TLS errors are the mail proxy's by the port alone."""
     login = _LOGIN_FAILED.match(text)
     if login is not None:
+        if "rate-limit" in login["why"]:  # Mailu's, which calls it temporary
+            return "auth_policy_refused", "too many logins"
         if _OUR_FAULT.search(login["why"]):
             return "", ""
         if "not supported" in login["why"]:
             return "auth_not_offered", "AUTH not offered here"
         return "auth_failed", "client login failed"
-    if text.startswith("SSL_do_handshake() failed ") and place["port"] in _MAIL_PORTS:
+    if (
+        text.startswith(("SSL_do_handshake() failed ", "peer closed connection in SSL handshake "))
+        and place["port"] in _MAIL_PORTS
+    ):
         return ("tls_failed", _DETAILS["tls_failed"]) if " while SSL handshaking" in text[: place.start()] else ("", "")
     for form, reason in _OFFENCES:
         if form.match(text):

@@ -31,7 +31,7 @@ _END = re.compile(rf"(?:, relay=|\) from ){_PEER}(?: \([a-z ]*+)?\s*")  # sendma
 _PLAIN = tuple(
     (re.compile(pattern.replace("@", _PEER), re.DOTALL), reason, detail)
     for pattern, reason, detail in (
-        (rf"rejecting commands from \S*+ \[(?P<client>{ADDRESS})\] due to pre-greeting ", "pregreet",
+        (rf"rejecting commands from (?:\S{{0,255}}+ )?\[(?P<client>{ADDRESS})\] due to pre-greeting ", "pregreet",
          "talked before the greeting"),
         (rf"rejecting .{{1,40}} from \S*+ \[(?P<client>{ADDRESS})\] due to traffic before ", "improper_pipelining",
          "did not wait for the response"),

@@ -34,6 +34,9 @@ _ADDRESS = re.compile(
     r"(?:/\d{1,3})?(?![\w-]|\.\w)"
 )
 _GROUP = re.compile(r"<[^<>]*+>|\"[^\"]*+\"|(?<!\w)'[^']*+'|\[[^\[\]]*+\]|\{[^{}]*+\}")
+_MAIL = re.compile(
+    r"(?:\b(?:from|to|orig_to|user|sender|recipient|rcpt|login|authid)=)?([^\s<>\"()\[\]{},;]*@[^\s<>\"()\[\]{},;]*)"
+)
 _WORD = re.compile(r"[^\s()\[\]{},;:=<>\"|\x01\x02]++")
 _NUMBER = re.compile(r"[-+]?\d++(?>(?:[./-]\d++)*)(?:ms|s|%|[kKMG]?B)?")
 _HOST = re.compile(r"(?:[\w-]{1,63}\.)+[A-Za-z][\w-]{0,62}")
@@ -133,6 +136,7 @@ def shape(message: str) -> str:
     text = _SECRET.sub("\\1 \x02", text)
     text = _ADDRESS.sub(lambda found: "\x01" if parse_client(found[0]) else found[0], text)
     text = _GROUP.sub(lambda found: found[0] if found[0] in ("[\x01]", "<\x01>") else "\x02", text)
+    text = _MAIL.sub(lambda found: found[0][: found.start(1) - found.start()] + "\x02", text)
     pieces: list[str] = []
     end, before = 0, ""
     for word in _WORD.finditer(text):

@@ -14,21 +14,25 @@ from typing import TypeVar
 DAY = 86_400
 _SKEW = DAY
 _KEPT = 4096
-# English, and what else journalctl writes by the reader's locale (de, es, fr, it, nl, pl, pt, sv).
+# English, and what else journalctl writes by the reader's locale (de, es, fr, it, nl, pl, pt, sv; cs, fi, hu, ru, tr).
 _MONTHS = {
     name: number
     for number, names in enumerate(
         (
-            *("jan janv ene gen sty", "feb févr fev lut", "mar mär mars mrt", "apr avr avril abr kwi"),
-            *("may mai maj mag mei", "jun juin juni giu cze", "jul juil juli lug lip", "aug août ago sie"),
-            *("sep sept set wrz", "oct okt ott out paź", "nov lis", "dec dez déc dic gru"),
+            *("jan janv jän ene gen sty led tammi янв oca", "feb febr févr fev lut úno helmi фев şub"),
+            *("mar mär mars mrt maart bře maalis márc мар", "apr avr avril abr kwi dub huhti ápr апр nis"),
+            *("may mai maj mag mei kvě touko máj май мая", "jun juin juni giu cze čvn čen kesä jún июн haz"),
+            *("jul juil juli lug lip čvc čec heinä júl июл tem", "aug août ago sie srp elo авг ağu"),
+            *("sep sept set wrz zář syys szept сен eyl", "oct okt ott out paź říj loka окт eki"),
+            *("nov lis marras ноя kas", "dec dez déc dic des gru pro joulu дек ara"),
         ),
         1,
     )
     for name in names.split()
 }
 V = TypeVar("V")
-_ZONE = re.compile(r"([+-])(\d\d):?(\d\d)")
+_ZONE = re.compile(r"([+-])(\d\d)(?::?(\d\d))?")
+_NUMBERED = re.compile(r"(\d{1,2})[月월]")  # Japanese, Chinese and Korean
 
 
 class Stamps:
@@ -52,40 +56,44 @@ class Stamps:
             _keep(self._minutes, key, base)
         return base + int(second)
 
-    def from_rfc3164(self, minute: str, second: str, reference: int) -> int | None:
+    def from_rfc3164(self, minute: str, second: str, reference: int, offset: str = "") -> int | None:
         """Read `Nov  4 10:00` and `05`, with or without a year before it; None for no such time."""
-        if minute[0].isdigit():
-            return self._with_year(minute, second)
-        known = self._yearless.get(minute)
+        key = minute + offset
+        if minute[:4].isdigit():
+            return self._with_year(minute, second, offset)
+        known = self._yearless.get(key)
         if known is None or not known[1] <= reference < known[2]:
-            known = self._find_year(minute, reference)
+            known = self._find_year(minute, reference, offset)
             if known is None:
                 return None
-            _keep(self._yearless, minute, known)
+            _keep(self._yearless, key, known)
         return known[0] + int(second)
 
-    def _with_year(self, minute: str, second: str) -> int | None:
-        base = self._minutes.get(minute)
+    def _with_year(self, minute: str, second: str, offset: str) -> int | None:
+        key = minute + offset
+        base = self._minutes.get(key)
         if base is None:
             year, month, day, clock = minute.split()
+            zone = _zone(offset) if offset else self._zone
             try:
-                base = _epoch(int(year), _MONTHS[_plain(month)], int(day), clock, self._zone)
-            except (KeyError, ValueError, OverflowError):
+                base = _epoch(int(year), _month(month), int(day), clock, zone)
+            except (ValueError, OverflowError):
                 return None
-            _keep(self._minutes, minute, base)
+            _keep(self._minutes, key, base)
         return base + int(second)
 
-    def _find_year(self, minute: str, reference: int) -> tuple[int, int, int] | None:
+    def _find_year(self, minute: str, reference: int, offset: str) -> tuple[int, int, int] | None:
         """Give the instant, and the references from and up to which it is the right one."""
         month_name, day, clock = minute.split()
-        month = _MONTHS.get(_plain(month_name))
-        if month is None:
+        month = _month(month_name)
+        if not month:
             return None
+        zone = _zone(offset) if offset else self._zone
         newest = datetime.fromtimestamp(reference + _SKEW, tz=UTC).year + 1
         later = 1 << 62
         for year in range(newest, newest - 11, -1):  # leap days may be 8 years apart (1896, 1904)
             try:
-                base = _epoch(year, month, int(day), clock, self._zone)
+                base = _epoch(year, month, int(day), clock, zone)
             except (ValueError, OverflowError):
                 continue
             if base <= reference + _SKEW:
@@ -94,8 +102,10 @@ class Stamps:
         return None
 
 
-def _plain(month: str) -> str:
-    return month.rstrip(".").lower()
+def _month(name: str) -> int:
+    """Give a month's number, 0 for no month."""
+    numbered = _NUMBERED.fullmatch(name)
+    return int(numbered[1]) if numbered is not None else _MONTHS.get(name.rstrip(".").lower(), 0)
 
 
 def _epoch(year: int, month: int, day: int, clock: str, zone: tzinfo) -> int:
@@ -107,7 +117,7 @@ def _zone(offset: str) -> tzinfo:
     match = _ZONE.fullmatch(offset)
     if match is None:
         return UTC
-    delta = timedelta(hours=int(match[2]), minutes=int(match[3]))
+    delta = timedelta(hours=int(match[2]), minutes=int(match[3] or 0))
     return timezone(-delta if match[1] == "-" else delta)
 
 

@@ -1,7 +1,9 @@
 """Split one log line into header and message; None when it is no log line (RFC 3164 §4, RFC 5424 §6, RFC 3339).
 
-Also journald's JSON objects, docker's `name  | ` prefix, BSD's `<mail.info>` and Solaris' `[ID 123 mail.info]`, and
-the logs that Dovecot, Exim, Haraka, nginx and rspamd write themselves, with no program in them: the form tells which.
+Also journald's JSON objects, what containers' logs put around a line (docker's `name  | `, its JSON and its stamps,
+CRI's `stdout F`), BSD's `<mail.info>`, BusyBox' `mail.info`, AIX' `mail:info`, Solaris' `[ID 123 mail.info]`, stamps
+with a year or a zone at odd places, and the logs that Dovecot, Exim, Haraka, nginx and rspamd write themselves, with
+no program in them: the form tells which.
 The program's name counts only at its place, never where a client may have written it. Every pattern is linear.
 """
 
@@ -32,8 +34,10 @@ _ISO = (
     r"(?>(?P<offset>[Zz]| ?[+-]\d\d:?\d\d)?)"
 )
 _BSD = r"(?P<minute>(?:\d{4} )?[^\W\d_]{3,5}\.?  ?\d{1,2} \d\d:\d\d):(?P<second>\d\d)(?>(?:[.,]\d{1,9})?)"
+_FACILITY = r"(?:auth|authpriv|daemon|local\d|mail|user)"
 _WHO = (
-    r" (?:<\w+\.\w+> )?(?>(?:(?P<host>[^\s\[\]()<>]++)(?<!:) )?)(?:<\w+\.\w+> )?(?P<program>[^\s\[\]:()<>]++)"
+    r" (?:<\w+\.\w+> )?(?>(?:(?P<host>[^\s\[\]()<>]++)(?<!:) )?)(?:<\w+\.\w+> )?"
+    rf"(?P<program>(?!\d\d:|{_FACILITY}:[a-z]+ )[^\s\[\]:()<>]++)"
     r"(?>(?:\[(?P<pid>\d{1,10})\])?): ?+(?>(?:\[ID \d{1,10} \w+\.\w+\] )?)(?P<message>.*+)"
 )
 _STAMP_ISO = re.compile(_ISO)
@@ -42,19 +46,48 @@ _LINE_ISO = re.compile(_ISO + _WHO, re.DOTALL)
 _LINE_BSD = re.compile(_BSD + _WHO, re.DOTALL)
 _QUOTED = r'"(?>(?:[^"\\]++|\\.)*)"'
 _LINE_5424 = re.compile(
-    rf"1 {_ISO} (?P<host>\S++) (?P<program>\S++) (?P<pid>\S++) \S++ "
+    rf"(?:1 )?{_ISO} (?P<host>\S++) (?P<program>[^\s\[\]]++)(?>(?:\[(?P<number>\d{{1,10}})\]:?)?) (?P<pid>\S++) \S++ "
     rf'(?:-|(?>(?:\[(?>(?:[^\]"\\]++|{_QUOTED})*)\])+))(?: \ufeff?(?P<message>.*+))?',
     re.DOTALL,
 )
 _PRI = re.compile(r"<\d{1,3}>")
-_DOCKER = re.compile(r"[\w.-]{1,128}+ *+\| ")
+_BEFORE = re.compile(  # docker compose, RFC 6587 §3.4.1, socklog
+    rf"[\w.-]{{1,128}}+ *+\| |\d{{1,5}} <\d{{1,3}}>|{_FACILITY}\.[a-z]++: "
+)
 _TAI = re.compile(r"@40000000(?P<seconds>[0-9a-f]{8})(?P<nano>[0-9a-f]{8})(?= )")
 _TAI_OFFSET = 10  # seconds that djb's clock is ahead of ours (tai_now.c)
-_WHO_ALONE = re.compile(_WHO, re.DOTALL)
+
+# Zones by name: RFC 5322 §4.3, and Europe's. Another name counts as local time.
+_ZONES = {
+    **{"Z": "Z", "UTC": "Z", "GMT": "Z", "WET": "Z", "WEST": "+01", "BST": "+01", "CET": "+01", "CEST": "+02"},
+    **{"EET": "+02", "EEST": "+03", "MSK": "+03", "EST": "-05", "EDT": "-04", "CST": "-06", "CDT": "-05"},
+    **{"MST": "-07", "MDT": "-06", "PST": "-08", "PDT": "-07"},
+}
+_ZONE = rf"(?P<zone>[+-]\d\d(?::?\d\d)?|{'|'.join(_ZONES)})(?=[ :])"
+_NAMED_ZONE = re.compile(rf" (?:{'|'.join(_ZONES)}) ")
+_ODD_STAMP = re.compile(
+    r"(?:[^\W\d_]{2,9}\.?,? )?(?:(?P<date>\d{4}[-/]\d\d[-/]\d\d)[T _]"
+    r"|(?P<month>[^\W\d_]{2,9}\.?|\d{1,2}[月월])  ?(?P<day>\d{1,2}),?(?: (?P<year>\d{4}))? )"
+    r"(?P<clock>\d\d:\d\d):(?P<second>\d\d)(?>(?:[.,]\d{1,9})?)(?: (?P<late>\d{4})(?= ))?"
+    rf"(?: ?{_ZONE})?:?(?= )"
+)
+_ODD_WHO = re.compile(
+    rf" ++(?:<\w+\.\w+> )?(?>(?:(?!{_FACILITY}\.|Message )"
+    r"(?P<host>\[(?!\d++\])[\dA-Fa-f.:]++\]|[^\s\[\]()<>]++)(?<!:) )?)"
+    rf"(?>(?:(?:<\w+\.\w+>|{_FACILITY}[.:][a-z]++) )?)(?>(?:Message forwarded from (?P<origin>[^\s\[\]()<>:]++): )?)"
+    r"(?P<program>(?!\d\d:)[^\s\[\]:()<>]++)"
+    r"(?>(?:\[(?P<pid>\d{1,10})\])?): *+(?>(?:\[ID \d{1,10} \w+\.\w+\] )?)(?P<message>.*+)",
+    re.DOTALL,
+)
+_STREAM = re.compile(r" (?:stdout|stderr) (?P<whole>[FP]) ")  # CRI: `P` is a part of a line
+_LEVEL = re.compile(rf" ++{_FACILITY}\.[a-z]++: ")  # socklog
+_DEEPEST = 3  # lines within lines
+_TAG = re.compile(r"[0-9a-f]{12}|docker/.*+")  # what docker's syslog and journald drivers have for a program
 
 # What Dovecot, Exim and the like put behind the stamp in a log of their own.
 _DOVECOT = r"(?:auth(?:-worker)?|(?:imap|pop3|managesieve|sieve|submission|lmtp)(?:-login)?|dovecot-auth)"
 _DOVECOT_SERVICE = re.compile(_DOVECOT)
+_DOVECOT_LEVELS = {"Info", "Warning", "Error", "Fatal", "Panic"}
 _OWN = (
     ("dovecot", re.compile(rf" (?P<message>{_DOVECOT}(?:[(<]|: ).*+)", re.DOTALL)),
     ("rspamd", re.compile(r" #(?P<pid>\d{1,10})\([\w-]++\) (?P<message><.*+)", re.DOTALL)),
@@ -81,21 +114,20 @@ def parse(line: str, stamps: Stamps, reference: int) -> Header | None:
         if pri is None:
             return None
         line = line[pri.end() :]
-        if line.startswith("1 "):
-            return _from_match(_LINE_5424.fullmatch(line), stamps, reference)
-    elif first == "{":
-        return _from_object(line, stamps)
-    elif first == "@":
-        return _from_tai(line)
+        return (_from_odd if line.startswith("1 ") else _from_text)(line, stamps, reference)
+    if first == "{":
+        return _from_object(line, stamps, reference)
+    if first == "@":
+        return _from_tai(line, stamps)
     header = _from_text(line, stamps, reference)
     if header is None:
-        docker = _DOCKER.match(line)
-        if docker is not None:
-            header = _from_text(line[docker.end() :], stamps, reference)
+        before = _BEFORE.match(line)
+        if before is not None:
+            header = _from_text(line[before.end() :], stamps, reference)
     return header
 
 
-def _from_text(line: str, stamps: Stamps, reference: int) -> Header | None:
+def _from_text(line: str, stamps: Stamps, reference: int, depth: int = 0) -> Header | None:
     iso = line[4:5] == "-"
     if iso and line[10:11] == " ":  # Exim's way, and Dovecot's; hardly any syslog's
         match = _STAMP_ISO.match(line)
@@ -103,24 +135,65 @@ def _from_text(line: str, stamps: Stamps, reference: int) -> Header | None:
             return _from_own(line, match, stamps, reference)
     match = (_LINE_ISO if iso else _LINE_BSD).fullmatch(line)
     if match is not None:
-        return _from_match(match, stamps, reference)
-    if line[4:5] == "/":
-        return _from_nginx(line, stamps)
-    match = (_STAMP_ISO if iso else _STAMP_BSD).match(line)
-    if match is None:
-        match = _EXIM_SYSLOG.match(line)
-    return _from_own(line, match, stamps, reference) if match is not None else None
+        return _from_match(match, stamps, reference, depth)
+    header = _from_nginx(line, stamps) if line[4:5] == "/" else None
+    if header is None:
+        match = (_STAMP_ISO if iso else _STAMP_BSD).match(line) or _EXIM_SYSLOG.match(line)
+        header = _from_own(line, match, stamps, reference) if match is not None else None
+    return header or _from_odd(line, stamps, reference, depth)
 
 
-def _from_match(match: re.Match[str] | None, stamps: Stamps, reference: int) -> Header | None:
+def _from_odd(line: str, stamps: Stamps, reference: int, depth: int = 0) -> Header | None:
+    """Read what hardly any log has: RFC 5424, stamps of other forms, and a line that another stamp was put before."""
+    versioned = line[:2] == "1 "
+    if versioned or line[10:11] == "T":
+        match = _LINE_5424.fullmatch(line)
+        if match is not None and (versioned or match["pid"] == "-" or match["pid"].isdigit()):
+            return _from_match(match, stamps, reference, depth)
+    stamp = _ODD_STAMP.match(line)
+    if stamp is None:
+        return None
+    zone, year = stamp["zone"] or "", stamp["year"] or stamp["late"] or ""
+    offset = _ZONES.get(zone, zone)
+    if stamp["date"]:
+        at = stamps.from_iso(f"{stamp['date'].replace('/', '-')}T{stamp['clock']}", stamp["second"], offset)
+    else:
+        minute = f"{year} {stamp['month']} {stamp['day']} {stamp['clock']}".lstrip()
+        at = stamps.from_rfc3164(minute, stamp["second"], reference, offset)
+    return _from_inner(at, line[stamp.end() :], stamps, depth) if at is not None else None
+
+
+def _from_inner(at: int, rest: str, stamps: Stamps, depth: int = 0) -> Header | None:
+    """Read what stands behind a stamp, from its blank on: a line with a stamp of its own, or without one."""
+    stream = _STREAM.match(rest)
+    if stream is not None and stream["whole"] == "P":
+        return None  # what follows might be taken for a line
+    start = stream or _LEVEL.match(rest)
+    line = rest[start.end() if start is not None else 1 :]
+    header = _from_text(line, stamps, at, depth + 1) if depth < _DEEPEST else None
+    if header is not None:
+        return header
+    line = f" {line}"
+    for program, form in _OWN:
+        match = form.fullmatch(line)
+        if match is not None:
+            return _header(at, "", program, match.groupdict().get("pid") or "", match["message"])
+    match = _ODD_WHO.fullmatch(line)
     if match is None:
         return None
+    host = match["origin"] or (match["host"] or "").strip("[]")
+    return _header(at, host, match["program"], match["pid"] or "", match["message"])
+
+
+def _from_match(match: re.Match[str], stamps: Stamps, reference: int, depth: int) -> Header | None:
     fields = match.groupdict(default="")
     at = _instant(fields, stamps, reference)
     if at is None:
         return None
-    pid = fields["pid"]
-    return _header(at, fields["host"], fields["program"], "" if pid == "-" else pid, fields["message"])
+    program, pid, message = fields["program"], fields["pid"], fields["message"]
+    if (len(program) == 12 or program[:7] == "docker/") and _TAG.fullmatch(program):
+        return _from_inner(at, f" {message}", stamps, depth)  # what the container wrote tells the program
+    return _header(at, fields["host"], program, fields.get("number", "") if pid == "-" else pid, message)
 
 
 def _instant(fields: dict[str, str], stamps: Stamps, reference: int) -> int | None:
@@ -140,24 +213,19 @@ def _from_own(line: str, stamp: re.Match[str], stamps: Stamps, reference: int) -
         if match is not None:
             return _header(at, "", program, match.groupdict().get("pid") or "", match["message"])
     is_exim = fields["minute"][10:11] == " " and "offset" in fields  # Exim has no other stamps
+    is_exim = is_exim and not _NAMED_ZONE.match(line, stamp.end())
     match = _EXIM.fullmatch(line, stamp.end()) if is_exim else None
     if match is None:
         return None
     return _header(at, fields.get("host", ""), "exim", match["pid"] or fields.get("pid", ""), match["message"])
 
 
-def _from_tai(line: str) -> Header | None:
+def _from_tai(line: str, stamps: Stamps) -> Header | None:
     """Read a stamp of multilog (tai64n), which Dovecot's and qmail's logs have."""
     stamp = _TAI.match(line)
     if stamp is None:
         return None
-    at = int(stamp["seconds"], 16) - _TAI_OFFSET
-    for program, form in _OWN:
-        match = form.fullmatch(line, stamp.end())
-        if match is not None:
-            return _header(at, "", program, match.groupdict().get("pid") or "", match["message"])
-    match = _WHO_ALONE.fullmatch(line, stamp.end())
-    return _header(at, match["host"] or "", match["program"], match["pid"] or "", match["message"]) if match else None
+    return _from_inner(int(stamp["seconds"], 16) - _TAI_OFFSET, line[stamp.end() :], stamps)
 
 
 def _from_nginx(line: str, stamps: Stamps) -> Header | None:
@@ -171,6 +239,8 @@ def _from_nginx(line: str, stamps: Stamps) -> Header | None:
 def _header(at: int, host: str, program: str, pid: str, message: str) -> Header:
     if not host and _DOVECOT_SERVICE.fullmatch(program):
         program, message = "dovecot", f"{program}: {message}"
+    elif not host and program in _DOVECOT_LEVELS and _DOVECOT_SERVICE.match(message):
+        program = "dovecot"  # before 2.0 the level came first
     if message.startswith("message repeated "):
         repeated = _REPEATED.fullmatch(message)
         if repeated is not None:
@@ -178,16 +248,27 @@ def _header(at: int, host: str, program: str, pid: str, message: str) -> Header:
     return Header(at, host, program, pid, message)
 
 
-def _from_object(line: str, stamps: Stamps) -> Header | None:
+def _from_object(line: str, stamps: Stamps, reference: int) -> Header | None:
     entry = load_object(line)
     if entry is None:
         return None
-    return _from_journald(entry) if "__REALTIME_TIMESTAMP" in entry else _from_report(entry, line, stamps)
+    if "__REALTIME_TIMESTAMP" in entry:
+        return _from_journald(entry, stamps)
+    text, stamp = entry.get("log"), entry.get("time")
+    if isinstance(text, str) and isinstance(stamp, str):
+        return _from_docker(text, stamp, stamps, reference)
+    return _from_report(entry, line, stamps)
 
 
-def _from_journald(entry: dict[str, Any]) -> Header | None:
+def _from_docker(text: str, stamp: str, stamps: Stamps, reference: int) -> Header | None:
+    """Read what docker's json-file driver has: a line with its end, and a stamp; a part of a line has no end."""
+    return _from_odd(f"{stamp} {text.rstrip()}", stamps, reference) if text.endswith("\n") else None
+
+
+def _from_journald(entry: dict[str, Any], stamps: Stamps) -> Header | None:
     """Read one object of `journalctl -o json`; MESSAGE is text, or an array of bytes when it is not printable."""
-    stamp, message, program = entry["__REALTIME_TIMESTAMP"], entry.get("MESSAGE"), entry.get("SYSLOG_IDENTIFIER")
+    stamp, message = entry["__REALTIME_TIMESTAMP"], entry.get("MESSAGE")
+    program = entry.get("SYSLOG_IDENTIFIER") or entry.get("_COMM")
     if isinstance(message, list):
         try:
             message = bytes(message).decode()
@@ -197,8 +278,9 @@ def _from_journald(entry: dict[str, Any]) -> Header | None:
         return None
     if not isinstance(message, str) or not isinstance(program, str):
         return None
-    pid, host = entry.get("SYSLOG_PID") or entry.get("_PID") or "", entry.get("_HOSTNAME") or ""
-    return _header(int(stamp) // 1_000_000, str(host), program, str(pid), message)
+    at, pid, host = int(stamp) // 1_000_000, entry.get("SYSLOG_PID") or entry.get("_PID") or "", entry.get("_HOSTNAME")
+    header = _from_inner(at, f" {message}", stamps) if "CONTAINER_ID" in entry else None
+    return header or _header(at, str(host or ""), program, str(pid), message)
 
 
 def _from_report(entry: dict[str, Any], line: str, stamps: Stamps) -> Header | None:

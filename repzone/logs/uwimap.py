@@ -25,11 +25,13 @@ _OFFENCES = (
     (re.compile(r"AUTHENTICATE (?P<again>\S{1,80}) failure host="), "auth_failed"),
     (re.compile(r"AUTHENTICATE (?P<again>\S{1,80}) invalid host="), "auth_mechanism_invalid"),
     (re.compile(r"(?P<again>Excessive authentication failures|Authentication failure) host="), "auth_failed"),
+    (re.compile(r"Unable to accept SSL connection, host="), "tls_failed"),
     (re.compile(r"(?P<again>Autologout|[^=]{1,80} while reading line) user=\?\?\? host="), "no_auth_attempt"),
 )
 _DETAILS = {
     "auth_failed": "login failed",
     "auth_mechanism_invalid": "mechanism not offered",
+    "tls_failed": "TLS handshake failed",
     "no_auth_attempt": "connection broken without a login",
 }
 
@@ -57,7 +59,7 @@ def parse(header: Header) -> Fact | None:
                 reason,
                 header.repeat,
                 session=session,
-                stage="" if reason == "no_auth_attempt" else "AUTH",
+                stage="AUTH" if reason.startswith("auth_") else "",
                 detail=_DETAILS[reason],
                 echo=match.groupdict().get("again") is not None,
             )

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from repzone.logs import dovecot
 from repzone.logs.syslog import Header
-from tests.logs.samples import check_sample, load_samples, new_reader, put_header, read_all
+from tests.logs.samples import check_line, check_sample, load_samples, new_reader, put_header, read_all
 
 
 @pytest.mark.parametrize(("wanted", "message"), load_samples("dovecot.txt"))
@@ -22,6 +22,16 @@ def test_pam_writes_under_the_name_of_the_process(program: str) -> None:
         "pam_unix(dovecot:auth): authentication failure; logname= uid=0 euid=0 tty=dovecot ruser=a rhost=192.0.2.7"
     )
     check_sample(f"{program}[14]", "auth_failed 192.0.2.7", message)
+
+
+def test_the_level_came_first_in_its_own_log_before_2_0() -> None:
+    line = "Nov 23 10:00:00 Info: auth(default): passwd-file(anna,::ffff:192.0.2.7): unknown user"
+    check_line("auth_unknown_user 192.0.2.7", line)
+
+
+def test_a_login_service_may_log_under_its_own_name() -> None:
+    message = "Disconnected (auth failed, 1 attempts): user=<anna>, method=PLAIN, rip=192.0.2.7, lip=203.0.113.1"
+    check_sample("imap-login[14]", "auth_failed 192.0.2.7", message)
 
 
 @pytest.mark.parametrize(("wanted", "message"), [sample for sample in load_samples("dovecot.txt") if sample[0] != "-"])
