@@ -16,7 +16,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from repzone.logs.attempts import Attempts
 from repzone.logs.fact import Fact, Kind, parse_client
 from repzone.logs.state import LINGER, LOOPBACK, REUSED, Message, Session, State, drop_before, is_reserved, keep
 from repzone.model import Client, Event, Hit, Traffic, Wait
@@ -78,17 +77,17 @@ def join(state: State, fact: Fact, own: OwnZones, line: int = 0) -> Outcome:
     if kind is Kind.CONNECT:
         if fact.client in LOOPBACK:
             return ()  # a filter of ours, and so often that it is not worth remembering
-        state.begin(fact.session, fact.client)
+        state.begin(fact.session, fact.client, fact.at)
         return _count(fact, fact.client, connections=1) if fact.traffic else ()
     if kind is Kind.DISCONNECT:
         return _disconnect(state, fact, line)
     if kind is Kind.QUEUED:
         return _queued(state, fact, own, line)
     if kind is Kind.LOGIN:
-        state.open(fact.session, fact.client).login = True
+        state.open(fact.session, fact.client, fact.at).login = True
         return _count(fact, fact.client, connections=1) if fact.traffic else ()
     if kind is Kind.FAULT:
-        state.open(fact.session, fact.client).auth += fact.count
+        state.open(fact.session, fact.client, fact.at).auth += fact.count
     elif kind is Kind.NAMED:
         message = state.messages.get(fact.queue)
         return _name(state, fact, message, own, line) if message is not None else ()
@@ -113,7 +112,7 @@ def _queued(state: State, fact: Fact, own: OwnZones, line: int) -> Outcome:
     session = state.find(fact.session, fact.client)
     login = fact.login or (session is not None and session.login)
     if fact.login:
-        state.open(fact.session, fact.client).login = True
+        state.open(fact.session, fact.client, fact.at).login = True
     if not fact.queue:
         return ()
     message = state.take(fact.queue, fact.client, fact.at, login)
@@ -216,7 +215,7 @@ def _offence(state: State, fact: Fact, own: OwnZones, line: int) -> Outcome:
         return ()
     if message is not None and parse_client(message.client) != client:
         message = None
-    session = state.open(fact.session, fact.client)
+    session = state.open(fact.session, fact.client, fact.at)
     if (fact.echo and session.hit) or (fact.text and _was_said(state, session, fact)):
         return ()
     if own.names(fact.reply):
@@ -244,14 +243,8 @@ def _count_untold(state: State, fact: Fact, count: int) -> int:
     database, client = fact.database, fact.client.removeprefix("::ffff:")
     server = fact.server or fact.session.partition(" ")[0]
     if fact.session and fact.server:
-        count, database = _add(state, f"{fact.session} {client}", database, count, fact.at), ""
-    return _add(state, f"{server} {client}", database, count, fact.at) if count else 0
-
-
-def _add(state: State, key: str, database: str, count: int, at: int) -> int:
-    attempts = state.attempts.get(key) or Attempts()
-    keep(state.attempts, key, attempts)
-    return attempts.add(database, count, at)
+        count, database = state.attempts_of(f"{fact.session} {client}", fact.at).add(database, count, fact.at), ""
+    return state.attempts_of(f"{server} {client}", fact.at).add(database, count, fact.at) if count else 0
 
 
 def _was_said(state: State, session: Session, fact: Fact) -> bool:

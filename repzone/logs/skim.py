@@ -90,7 +90,7 @@ def skim(text: str, number: int, state: State, instants: Mapping[tuple[str, str]
             found += read(text[start : match.end() - 1], number)
         elif what == _CONNECT:
             host, smtpd, client = match.group(_HOST_, _SMTPD, _CONNECT)
-            state.begin(f"{host} {smtpd}", client)
+            state.begin(f"{host} {smtpd}", client, at)
             hour = (client, at - at % HOUR)
             connections[hour] = connections.get(hour, 0) + 1
         elif what == _CLIENT:

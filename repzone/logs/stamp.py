@@ -14,6 +14,7 @@ from typing import TypeVar
 DAY = 86_400
 _SKEW = DAY
 _KEPT = 4096
+YEAR_10000 = 253_402_300_800
 # English, and what else journalctl writes by the reader's locale (de, es, fr, it, nl, pl, pt, sv; cs, fi, hu, ru, tr).
 _MONTHS = {
     name: number
@@ -54,7 +55,7 @@ class Stamps:
             except (ValueError, OverflowError):
                 return None
             _keep(self._minutes, key, base)
-        return base + int(second)
+        return _instant(base, second)
 
     def from_rfc3164(self, minute: str, second: str, reference: int, offset: str = "") -> int | None:
         """Read `Nov  4 10:00` and `05`, with or without a year before it; None for no such time."""
@@ -67,7 +68,7 @@ class Stamps:
             if known is None:
                 return None
             _keep(self._yearless, key, known)
-        return known[0] + int(second)
+        return _instant(known[0], second)
 
     def _with_year(self, minute: str, second: str, offset: str) -> int | None:
         key = minute + offset
@@ -80,7 +81,7 @@ class Stamps:
             except (ValueError, OverflowError):
                 return None
             _keep(self._minutes, key, base)
-        return base + int(second)
+        return _instant(base, second)
 
     def _find_year(self, minute: str, reference: int, offset: str) -> tuple[int, int, int] | None:
         """Give the instant, and the references from and up to which it is the right one."""
@@ -125,3 +126,8 @@ def _keep(known: dict[str, V], key: str, value: V) -> None:
     if len(known) >= _KEPT:
         known.clear()
     known[key] = value
+
+
+def _instant(minute: int, second: str) -> int | None:
+    """Add the second, 60 for a leap one; None for what no clock shows, and for what lies outside 1970 to 9999."""
+    return minute + int(second) if second <= "60" and 0 <= minute < YEAR_10000 - 60 else None

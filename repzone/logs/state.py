@@ -22,13 +22,14 @@ LINGER = 60
 """Seconds that a removed message is still known, and that a verdict waits for the line that names its Message-ID."""
 
 REUSED = 3_600
-"""Seconds after which a queue id may name another message."""
+"""Seconds after which a queue id, or a session's, may name another one."""
 
 
 LOOPBACK = {"127.0.0.1", "::1"}
 """What this machine calls itself."""
 
 V = TypeVar("V")
+T = TypeVar("T", "Session", "Message", Attempts)
 _RESERVED = Exemptions()
 
 
@@ -44,7 +45,8 @@ class Session:
     """One SMTP session as far as its lines told."""
 
     client: str
-    whole: bool = False  # its first line was seen
+    at: int = 0  # when its first line was written
+    whole: bool = False  # that line was seen
     auth: int = 0  # failed logins that were told
     unknown: int = 0  # unknown commands that were told
     hit: bool = False
@@ -127,16 +129,17 @@ class State:
         session = self.sessions.get(key)
         return session if session is not None and session.client == client else None
 
-    def open(self, key: str, client: str) -> Session:
+    def open(self, key: str, client: str, at: int) -> Session:
         """Give the client's session, a new one if need be; a line without session gets one that is not kept."""
         session = self.find(key, client)
-        return session if session is not None else self.begin(key, client, whole=False)
+        return session if session is not None else self.begin(key, client, at, whole=False)
 
-    def begin(self, key: str, client: str, *, whole: bool = True) -> Session:
+    def begin(self, key: str, client: str, at: int, *, whole: bool = True) -> Session:
         """Begin a session, of which a line before may have told nothing (`whole`)."""
-        session = Session(client, whole)
+        session = Session(client, at, whole)
         if key:
             keep(self.sessions, key, session)
+            _drop_before(self.sessions, at - REUSED)
         return session
 
     def take(self, queue: str, client: str, at: int, login: bool = False) -> Message:
@@ -144,7 +147,15 @@ class State:
         message = Message(client, at, login)
         self.forget(queue)
         keep(self.messages, queue, message)
+        _drop_before(self.messages, at - REUSED)
         return message
+
+    def attempts_of(self, key: str, at: int) -> Attempts:
+        """Give the failed logins of a session, or of a client at a server, as far as lines told of them."""
+        attempts = self.attempts.get(key) or Attempts(at)
+        keep(self.attempts, key, attempts)
+        _drop_before(self.attempts, at - REUSED)
+        return attempts
 
     def remove(self, queue: str, at: int) -> None:
         """Forget a message, though not at once: what other components tell of it may be logged a little later."""
@@ -201,6 +212,12 @@ class State:
         if not client or self.find_message(found, at) is None:
             return "", queue
         return client, queue or found
+
+
+def _drop_before(known: OrderedDict[str, T], at: int) -> None:
+    """Take out the values in front that are from before `at`: nobody asks for them any more."""
+    while known and next(iter(known.values())).at < at:
+        known.popitem(last=False)
 
 
 def drop_before(known: OrderedDict[str, list[Any]], at: int) -> None:

@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from repzone.logs.stamp import Stamps
+from repzone.logs.stamp import YEAR_10000, Stamps
 
 
 @dataclass(slots=True)  # not frozen: one is made for almost every line
@@ -274,9 +274,9 @@ def _from_journald(entry: dict[str, Any], stamps: Stamps) -> Header | None:
             message = bytes(message).decode()
         except (TypeError, ValueError):
             return None
-    if not (isinstance(stamp, str) and stamp.isascii() and stamp.isdigit() and len(stamp) < 20):
+    if not (isinstance(stamp, str) and stamp.isascii() and stamp.isdigit() and len(stamp) < 17):
         return None
-    if not isinstance(message, str) or not isinstance(program, str):
+    if not isinstance(message, str) or not isinstance(program, str) or "\0" in message:
         return None
     at, pid, host = int(stamp) // 1_000_000, entry.get("SYSLOG_PID") or entry.get("_PID") or "", entry.get("_HOSTNAME")
     header = _from_inner(at, f" {message}", stamps) if "CONTAINER_ID" in entry else None
@@ -291,7 +291,7 @@ def _from_report(entry: dict[str, Any], line: str, stamps: Stamps) -> Header | N
     if program is None and "level" in entry and "uuid" in entry:
         program, stamp = "haraka", entry.get("timestamp")
     at: int | None = None
-    if isinstance(unix, int | float) and 0 <= unix < 1 << 40:
+    if isinstance(unix, int | float) and 0 <= unix < YEAR_10000:
         at = int(unix)
     elif isinstance(stamp, str) and (match := _STAMP_ISO.fullmatch(stamp)):
         at = stamps.from_iso(match["minute"], match["second"], match["offset"] or "")
@@ -300,10 +300,17 @@ def _from_report(entry: dict[str, Any], line: str, stamps: Stamps) -> Header | N
     return Header(at, str(entry.get("host") or ""), program, "", line)
 
 
+_ESCAPED = re.compile(r"\\u(?:[dD][89a-fA-F]|0000)")
+
+
 def load_object(text: str) -> dict[str, Any] | None:
     """Read one JSON object; None when it is none, however deep or wrong it is."""
     try:
         value = json.loads(text)
+        if _ESCAPED.search(text):  # half a surrogate pair is no text, and a NUL none that a database takes
+            json.dumps(value, ensure_ascii=False).encode()
+            if r"\u0000" in text:
+                return None
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -209,7 +209,8 @@ def test_a_hit_counts_for_the_listing_that_was_in_force(engine: Engine, rulebook
 
 
 @pytest.mark.parametrize(
-    ("state", "said"), [("53100", "the database reports: no space"), ("57P01", "the database does not answer: no space")]
+    ("state", "said"),
+    [("53100", "the database reports: no space"), ("57P01", "the database does not answer: no space")],
 )
 def test_a_database_without_room_is_not_said_to_be_silent(engine: Engine, state: str, said: str) -> None:
     raised = f"DO $$ BEGIN RAISE 'no space' USING ERRCODE = '{state}'; END $$"
