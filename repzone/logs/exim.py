@@ -85,7 +85,8 @@ def _refused(line: Line, client: str, match: re.Match[str], certain: bool, sende
     reply = exim_reply.server_written(text) if certain and ours and not line.cut else ""
     if reason is None and not reply:
         return None
-    recipient = _RECIPIENT.match(match["rest"])
+    named = _RECIPIENT.match(match["rest"])
+    recipient = named[1] if named is not None else None
     greylisted = reason == "greylisted" and certain and ours
     return line.fact(
         Kind.OFFENCE,
@@ -93,11 +94,11 @@ def _refused(line: Line, client: str, match: re.Match[str], certain: bool, sende
         reason or "",
         stage="AUTH" if what == "AUTH" else "",
         reply=reply,
-        detail=f"rejected {what}" + (f": {clean(text)}" if text and ours else ""),
+        detail=f"rejected {what}" + (f": {clean(text, sender, recipient)}" if text and ours else ""),
         verdict="DATA" in what or "MIME" in what,
         echo=reason == "sender_verify_failed",
         sender=sender if greylisted else None,
-        recipient=recipient[1] if greylisted and recipient is not None else None,
+        recipient=recipient if greylisted else None,
     )
 
 

@@ -82,14 +82,27 @@ _ANGLE = re.compile(r"<[^<>]*+>")
 _LIMIT = 200
 
 
-def clean(text: str) -> str:
-    """Make a text fit to be evidence: mail addresses become `<…>`, control characters escapes, at most 200 long."""
+_SECRET = re.compile(
+    r"(?i)\b(pass(?:word|wd|phrase)?|pwd|secret|token|credentials?)\b *[=:] *\S++"
+    r"|\b(AUTH(?:ENTICATE)?(?: [A-Z0-9-]{3,20})?|PASS) +\S{6,}+"
+)
+
+
+def clean(text: str, *names: str | None) -> str:
+    """Make a text fit to be evidence: mail addresses, the local parts of those that are named, and what looks like a
+    credential become `<…>`, control characters escapes; at most 200 long.
+    """
     if len(text) > 4 * _LIMIT:
         text = text[: 4 * _LIMIT].rpartition(" ")[0]  # half a mail address is one too
     if "<" in text:
         text = _ANGLE.sub("<…>", text)
     if "@" in text or "%40" in text:
         text = " ".join("<…>" if "@" in word or "%40" in word else word for word in text.split(" "))
+    for name in names:
+        local = (name or "").partition("@")[0]
+        if len(local) > 1:
+            text = re.sub(rf"(?<![\w.]){re.escape(local)}(?![\w.]*\w)", "<…>", text)
+    text = _SECRET.sub(lambda found: f"{found[1] or found[2]} <…>", text)
     if not text.isprintable():
         text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
     return text if len(text) <= _LIMIT else text[: _LIMIT - 1] + "…"

@@ -49,3 +49,20 @@ def test_evidence_keeps_what_is_not_secret() -> None:
 def test_evidence_never_ends_with_half_a_mailbox() -> None:
     long = "a" * 90 + "@b.example "
     assert clean(long * 7 + "s" * 100 + "@here.example") == "<…> " * 6 + "<…>"
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "wanted"),
+    [
+        ("No such user jane here", ("jane@here.example",), "No such user <…> here"),
+        ("No such user janet here", ("jane@here.example", None), "No such user janet here"),
+        ("user a.jane unknown", ("jane@here.example",), "user a.jane unknown"),
+        ("bad password=hunter2, go", (), "bad password <…> go"),
+        ("refused after AUTH PLAIN AGphbmUAaHVudGVyMg==", (), "refused after AUTH PLAIN <…>"),
+        ("Password mismatch", (), "Password mismatch"),
+        ("AUTH not offered", (), "AUTH not offered"),
+        ("authentication failed: bad authentication", (), "authentication failed: bad authentication"),
+    ],
+)
+def test_neither_names_nor_credentials_are_evidence(text: str, names: tuple[str | None, ...], wanted: str) -> None:
+    assert clean(text, *names) == wanted
