@@ -99,6 +99,9 @@ ALTER TABLE source DROP COLUMN logged;
 # What a join remembers has another shape on the other side.
 FORGOTTEN = "UPDATE source SET state = NULL"
 
+# A file is known by the SHA-256 of its first octets; digests of later ones, which follow it, are new here.
+FIRST_OCTETS = "UPDATE source_file SET fingerprint = substring(fingerprint FOR 32)"
+
 DAYS = """
 SELECT relname, pg_get_expr(relpartbound, pg_class.oid) FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
 WHERE inhparent = 'event'::regclass ORDER BY relname
@@ -117,6 +120,7 @@ def downgrade() -> None:
     _rebuild_events(EVENT_BEFORE, COPIED_BACK)
     op.execute(DROPPED)
     op.execute(FORGOTTEN)
+    op.execute(FIRST_OCTETS)
 
 
 def _rebuild_events(made: str, copied: str) -> None:

@@ -1,7 +1,6 @@
 """`repzone ingest`: log lines to events in the database, each exactly once."""
 
 import signal
-import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
@@ -17,14 +16,15 @@ from rich.markup import escape
 from repzone.cli.calculate import print_outcome
 from repzone.cli.database import open_database, open_server, prepare, revive
 from repzone.cli.options import ConfigOption, Output, OutputOption
-from repzone.cli.output import console, errors, print_json, table, utc
+from repzone.cli.output import console, errors, print_json, stdin, table, utc
 from repzone.cli.parse import MAILS, STDIN, Format, FormatOption, mail_parser, reader_maker
 from repzone.cli.progress import progress_bars
 from repzone.cli.wall import clock
 from repzone.config import Settings, load, load_hash_key, load_policy
 from repzone.errors import RepzoneError, UnavailableError, UsageError
 from repzone.jobs import calculate
-from repzone.jobs.follow import Following
+from repzone.jobs.batch import settle
+from repzone.jobs.follow import Following, Settling
 from repzone.jobs.ingest import Ingestion, Outcome
 from repzone.jobs.spool import Spool
 from repzone.jobs.watch import Stop
@@ -37,7 +37,8 @@ def ingest(
     files: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[FILE|-]...", help="Logs, gzip and zstd too; - is standard input. Without: the configured `logs`."
+            metavar="[FILE|-]...",
+            help="Logs, compressed ones too; - is standard input. Without: the configured `logs`.",
         ),
     ] = None,
     config: ConfigOption = None,
@@ -77,6 +78,8 @@ def ingest(
             else:
                 job = _ingestion(settings, format, engine)
                 outcomes, failed = _run(replace(job, dry_run=dry_run, progress=progress), names)
+                if not dry_run:
+                    settle(engine, clock, settings.greylist_wait)
         _print_outcomes(outcomes, output)
         if outcomes and not (no_calculate or dry_run):
             print_outcome(calculate.run(engine, clock), output)
@@ -122,7 +125,8 @@ def _follow(settings: Settings, job: Ingestion, names: Sequence[str], *, decidin
             revive(settings)
             prepare(job.engine, settings, clock())
 
-    following = Following(job, stop, time.monotonic, connect, deciding)
+    settling = Settling({Path(name).absolute() for name in names if name != STDIN})
+    following = Following(job, stop, time.monotonic, connect, deciding, settling)
     with ThreadPoolExecutor(len(names), "follow") as threads:
         started = [
             threads.submit(following.run_stream, _stdin())
@@ -138,7 +142,7 @@ def _follow(settings: Settings, job: Ingestion, names: Sequence[str], *, decidin
 
 def _stdin() -> FileIO:
     """Give standard input as it comes: what is there is read, however little it is."""
-    return FileIO(sys.stdin.fileno(), closefd=False)
+    return FileIO(stdin().fileno(), closefd=False)
 
 
 def _print_outcomes(outcomes: Sequence[Outcome], output: Output) -> None:

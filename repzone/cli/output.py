@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import TextIO
 
 import structlog
 from rich.console import Console
 from rich.table import Table
+
+from repzone.errors import RepzoneError
 
 if sys.stdout is None:  # closed by the caller: `repzone listings >&-`
     sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for as long as we live
@@ -18,6 +21,13 @@ if sys.stdout is None:  # closed by the caller: `repzone listings >&-`
 # A pipe or a file has no width: a date must not be broken in two for whoever greps it.
 console = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200)
 errors = Console(stderr=True, highlight=False)
+
+
+def stdin() -> TextIO:
+    """Give standard input; RepzoneError when the caller closed it."""
+    if sys.stdin is None:
+        raise RepzoneError("standard input is closed")
+    return sys.stdin
 
 
 def set_up_logging(*, quiet: bool) -> None:

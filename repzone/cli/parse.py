@@ -1,6 +1,5 @@
 """`repzone parse`: log lines to offences, on the screen."""
 
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from repzone.cli.options import ConfigOption, Output, OutputOption
-from repzone.cli.output import console, counted, errors, print_json, table, utc
+from repzone.cli.output import console, counted, errors, print_json, stdin, table, utc
 from repzone.cli.wall import clock
 from repzone.config import Settings, load, load_zones
 from repzone.errors import ConfigError, UsageError
@@ -123,7 +122,7 @@ def _parse_lines(reader: Reader, file: str, output: Output) -> None:
 
 
 def _parse_mails(read: ParseMail, file: str, output: Output) -> None:
-    mails = read_mails(Path(file)) if file != STDIN else iter([(STDIN, read_stream(sys.stdin.buffer))])
+    mails = read_mails(Path(file)) if file != STDIN else iter([(STDIN, read_stream(stdin().buffer))])
     faults: list[str] = []
     number = 0
 
@@ -170,7 +169,7 @@ def _parse_unmatched(settings: Settings, file: str, format: str, output: Output)
 def _opened(file: str) -> Iterator[tuple[IO[bytes], int]]:
     """Open a log, and give the instant near which it was written."""
     if file == STDIN:
-        yield sys.stdin.buffer, clock()
+        yield stdin().buffer, clock()
     else:
         with open_log(Path(file)) as log:
             yield log.text, log.modified

@@ -16,10 +16,14 @@ from repzone.zone.texts import format_instant, format_left
 SILENT = 600
 """Seconds: who reads a log every minute, or every five, has missed at least one whole run by then."""
 
+QUIET = 3600
+"""Seconds without a new line in a log that is read: either nothing happens, or nobody writes to it any more."""
+
 
 def status(config: ConfigOption = None, output: OutputOption = Output.human) -> None:
     """Say how far each log is read and which went silent, how many are listed, and what is still to be done.
 
+    A log is silent when nobody has read it for ten minutes, and quiet when nothing was written to it for an hour.
     Changes nothing. Exit code 3 when the database does not answer.
 
     Example: repzone status -o json
@@ -43,6 +47,10 @@ def _is_silent(source: Source, now: int) -> bool:
     return source.seen is None or now - source.seen > SILENT
 
 
+def _is_quiet(source: Source, now: int) -> bool:
+    return not _is_silent(source, now) and (_lag(source, now) or 0) > QUIET
+
+
 def _lag(source: Source, now: int) -> int | None:
     return max(0, now - source.logged) if source.logged is not None else None
 
@@ -61,6 +69,7 @@ def _print_objects(overview: Overview, settings: Settings, server: str, where: s
                 "lag": _lag(source, now),
                 "lines": source.lines,
                 "silent": _is_silent(source, now),
+                "quiet": _is_quiet(source, now),
             }
         )
     print_json({"what": "listings", "active": dict(overview.listings)})
@@ -89,13 +98,16 @@ def _print_tables(overview: Overview, settings: Settings, server: str, where: st
 
 
 def _source_row(source: Source, now: int) -> tuple[str | Text, ...]:
-    silent = _is_silent(source, now)
+    state, style = "", ""
+    if _is_silent(source, now):
+        state, style = "silent", "red"
+    elif _is_quiet(source, now):
+        state, style = "quiet", "yellow"
     read = f"{format_left(max(0, now - source.seen))} ago" if source.seen is not None else "never"
     newest = format_instant(source.logged) if source.logged is not None else ""
     lag = _lag(source, now)
-    style = "red" if silent else ""
     return (
         *(escape(source.host), escape(source.path), Text(read, style=style)),
         *(newest, format_left(lag) if lag is not None else ""),
-        *(f"{source.lines:,}", Text("silent" if silent else "", style=style)),
+        *(f"{source.lines:,}", Text(state, style=style)),
     )

@@ -1,4 +1,4 @@
-"""What lines told, gathered for one transaction, in; the same in the database out."""
+"""What lines told, gathered for one transaction, in; the same in the database out, then what follows from silence."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+import structlog
+
 from repzone.clock import Clock
 from repzone.jobs.reading import Told
 from repzone.model import Event, Exemptions, Hit, Traffic, Wait
-from repzone.store.engine import Connection
+from repzone.store.engine import Connection, Engine, answering
 from repzone.store.events import add_days, add_events, add_hits
 from repzone.store.exemptions import load_exemptions
 from repzone.store.policies import load_rulebook
 from repzone.store.traffic import add_traffic
-from repzone.store.waits import settle_waits
+from repzone.store.waits import add_waits, settle_waits
+
+log = structlog.get_logger()
 
 EVENTS = 20_000
 """Events of one transaction at most, give or take those of one block of lines."""
@@ -68,21 +72,42 @@ def store(
     batch: Batch,
     clock: Clock,
     keep: Callable[[Connection], None],
-    greylist_wait: int = 86_400,
 ) -> Counter[str]:
-    """Store a batch in one transaction, with what `keep` adds to it, and what became of letters that never came again
-    (after `greylist_wait` seconds of log time); give the new offences by category.
-    """
+    """Store a batch in one transaction, with what `keep` adds to it; give the new offences by category."""
     if batch.events:
         add_days(connection.engine, {event.at for event in batch.events})
     with connection.begin():
         now = clock()
         rulebook, exemptions = load_rulebook(connection), Exemptions(load_exemptions(connection))
-        keep(connection)  # it moves the log time
-        failed = settle_waits(connection, batch.waits, exemptions, greylist_wait, now)
-        if failed:
-            add_days(connection.engine, {event.at for event in failed})
-        new = add_events(connection, source_id, [*batch.events, *failed], rulebook, exemptions, now)
+        keep(connection)
+        new = add_events(connection, source_id, batch.events, rulebook, exemptions, now)
         add_hits(connection, batch.hits, rulebook)
         add_traffic(connection, batch.traffic, rulebook, exemptions)
+        add_waits(connection, batch.waits, exemptions)
     return Counter(new)
+
+
+NO_SOURCE = 0
+"""The source of events that no log told, but the silence of all: numbers of sources begin at 1."""
+
+
+def settle(engine: Engine, clock: Clock, greylist_wait: int, going: Callable[[], bool] = lambda: True) -> int:
+    """Store what became of letters that never came again, after `greylist_wait` seconds of log time; give how many.
+
+    Call it when every log that is to be read has been: only then is it known that nobody else took them. It ends early
+    when `going` tells so.
+    """
+    number, more = 0, True
+    with answering():
+        while more and going():
+            with engine.begin() as connection:
+                now = clock()
+                failed, more = settle_waits(connection, greylist_wait, now)
+                if failed:
+                    add_days(engine, {event.at for event in failed})
+                    rulebook, exemptions = load_rulebook(connection), Exemptions(load_exemptions(connection))
+                    add_events(connection, NO_SOURCE, failed, rulebook, exemptions, now)
+            number += len(failed)
+    if number:
+        log.info("settle.done", letters=number)
+    return number

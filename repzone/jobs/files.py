@@ -5,8 +5,10 @@ Positions count octets of the text, uncompressed.
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
+import lzma
 import os
 import stat
 import sys
@@ -35,7 +37,7 @@ BLOCK = 1024 * 1024
 
 NUL = b"\0"
 
-DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error, zstd.ZstdError)
+DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error, zstd.ZstdError, lzma.LZMAError)
 """What reading raises where compressed text is cut off or damaged, as while it is still being compressed."""
 
 
@@ -43,16 +45,22 @@ class LogFile:
     """An open log: its text, whatever compressed it, and its name for people. Use it in a `with`."""
 
     def __init__(self, name: Path, file: BufferedReader) -> None:
-        """Take a regular file, and tell by its first octets what compressed it (RFC 1952 §2.3.1, RFC 8878 §3.1.1)."""
+        """Take a regular file, and tell by its first octets what compressed it: gzip (RFC 1952 §2.3.1), zstd (RFC 8878
+        §3.1.1), xz (its file format, §2.1.1.1), bzip2.
+        """
         self.name = name
         self.file = file
-        begin = file.read(4)
+        begin = file.read(6)
         file.seek(0)
         self.text: IO[bytes] = file
         if begin[:2] == b"\x1f\x8b":
             self.text = cast(IO[bytes], gzip.GzipFile(fileobj=file))
-        elif begin == b"\x28\xb5\x2f\xfd":
+        elif begin[:4] == b"\x28\xb5\x2f\xfd":
             self.text = cast(IO[bytes], zstd.ZstdFile(file))
+        elif begin == b"\xfd7zXZ\0":
+            self.text = cast(IO[bytes], lzma.LZMAFile(file))  # noqa: SIM115 - closed with the log
+        elif begin[:3] == b"BZh":
+            self.text = cast(IO[bytes], bz2.BZ2File(file))
 
     def __enter__(self) -> LogFile:
         """Give the log itself."""
@@ -113,7 +121,7 @@ class LogFile:
 
 
 def open_log(path: Path) -> LogFile:
-    """Open a log, plain, gzip or zstd; RepzoneError names the path and why it cannot be read."""
+    """Open a log, plain or compressed; RepzoneError names the path and why it cannot be read."""
     try:
         # O_NONBLOCK: a FIFO put in the place of a log must not hang us; for regular files it means nothing.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -192,12 +200,12 @@ class Lines:
 def fingerprint(head: bytes, tail: bytes, position: int) -> bytes:
     """Digest the first octets of a text, and of those right before the position the ones that are not among them."""
     more = min(max(position - len(head), 0), len(tail))
-    return digest(head) + digest(tail[len(tail) - more :])
+    return digest(head) + digest(tail[len(tail) - more :])[:16]
 
 
 def digest(octets: bytes) -> bytes:
-    """Give 16 octets that stand for these."""
-    return hashlib.sha256(octets).digest()[:16]
+    """Give the SHA-256 of octets."""
+    return hashlib.sha256(octets).digest()
 
 
 def read_blocks(text: IO[bytes]) -> Iterator[bytes]:

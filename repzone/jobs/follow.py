@@ -8,15 +8,16 @@ that could not be read again: when the database goes away, all is dropped, and t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from io import FileIO
 from math import inf
 from pathlib import Path
 
 import structlog
 
-from repzone.errors import RepzoneError, UnavailableError
+from repzone.errors import ConfigError, RepzoneError, UnavailableError
 from repzone.jobs import calculate
+from repzone.jobs.batch import settle
 from repzone.jobs.ingest import Ingestion, Source, Stream
 from repzone.jobs.watch import Stop, Watch
 from repzone.store.engine import answering
@@ -34,6 +35,9 @@ SCAN = 5.0
 
 BEAT = 60.0
 """Seconds after which it is noted that a source is read although it says nothing, and what has come due is decided."""
+
+SETTLE = 5.0
+"""Seconds between two looks at which letters never came again: they have had a day, and it costs a transaction."""
 
 
 class _Stopped(Exception):
@@ -58,12 +62,29 @@ class _Trouble:
         self.event = ""
 
 
+@dataclass(slots=True)
+class Settling:
+    """When to settle: once the ends of these logs have been reached, and then every SETTLE seconds at most.
+
+    A log counts that is not there, or that another repzone reads: the database tells how far that has come.
+    """
+
+    unread: set[Path] = field(default_factory=set)
+    due: float = -inf
+
+    def is_due(self, now: float) -> bool:
+        if self.unread or now < self.due:
+            return False
+        self.due = now + SETTLE
+        return True
+
+
 @dataclass(frozen=True, slots=True)
 class Following:
     """How to follow: with which ingestion, until when, by which monotonic clock (seconds).
 
     `connect` is called before the database is used, and again whenever it was away. What is stored is decided at once
-    if `deciding`.
+    if `deciding`. All that are followed at once share one `settling`.
     """
 
     job: Ingestion
@@ -71,6 +92,7 @@ class Following:
     monotonic: Callable[[], float]
     connect: Callable[[], None] = lambda: None
     deciding: bool = True
+    settling: Settling = field(default_factory=Settling)
 
     def run_file(self, path: Path) -> None:
         """Follow a log, through whatever becomes of it, until told to stop; it need not exist yet.
@@ -88,6 +110,7 @@ class Following:
                 with answering(), job.open(path) as source:
                     if source is None:
                         trouble.begin("follow.waiting", error="another repzone reads this log")
+                        self.settling.unread.discard(path)
                     else:
                         self._follow(source, path, trouble)
             except UnavailableError as error:
@@ -119,7 +142,7 @@ class Following:
 
     def _follow(self, source: Source, path: Path, trouble: _Trouble) -> None:
         now = self.monotonic()
-        scan, beat, held = now, now + BEAT, inf
+        scan, beat, held = now, now, inf
         with Watch(path) as watch:
             while not self.stop.is_set():
                 watch.arm()
@@ -129,19 +152,21 @@ class Following:
                 try:
                     source.read(thorough=thorough)
                     trouble.end()
-                except UnavailableError:
+                except (ConfigError, UnavailableError):
                     raise
                 except RepzoneError as error:
                     trouble.begin("follow.log_away", error=str(error))
                 if source.batch.urgent or now >= min(held, beat):
-                    source.commit()
+                    source.commit(whole=True)
+                if not source.batch.lines:
+                    self.settling.unread.discard(path)
                 if now >= beat:
                     self._decide(new=True)  # some that were stored before may be due by now
                     beat = now + BEAT
                 held = min(held, now + HOLD) if source.batch.lines else inf
                 watch.wait(self.stop, min(POLL, held - now))
         if source.batch.lines:
-            source.commit()
+            source.commit(whole=True)
 
     def _follow_stream(self, stream: Stream, text: FileIO, trouble: _Trouble) -> None:
         more, held = True, 0.0  # what an outage left is stored at once
@@ -162,5 +187,8 @@ class Following:
             raise _Stopped
 
     def _decide(self, new: bool) -> None:
+        job = self.job
+        if self.settling.is_due(self.monotonic()):
+            new |= settle(job.engine, job.clock, job.greylist_wait, lambda: not self.stop.is_set()) > 0
         if new and self.deciding:
-            calculate.run(self.job.engine, self.job.clock)
+            calculate.run(job.engine, job.clock)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -18,7 +18,7 @@ import structlog
 from repzone.clock import Clock
 from repzone.errors import RepzoneError
 from repzone.jobs.batch import Batch, store
-from repzone.jobs.files import DAMAGE, Lines, open_log
+from repzone.jobs.files import DAMAGE, FINGERPRINT, Lines, LogFile, open_log
 from repzone.jobs.opened import Opened
 from repzone.jobs.reading import MakeReader, read_block
 from repzone.jobs.rotation import SETTLED, choose, is_old_copy, live_path, matching, rotated_paths
@@ -27,6 +27,7 @@ from repzone.store.engine import Connection, Engine, answering
 from repzone.store.positions import (
     FileRow,
     add_file,
+    find_source,
     load_files,
     load_state,
     open_source,
@@ -81,7 +82,7 @@ class Ingestion:
             if source is None:
                 return Outcome(str(path), busy=True)
             source.read()
-            source.commit()
+            source.commit(whole=True)
         return source.finish()
 
     def run_stream(self, text: IO[bytes]) -> Outcome:
@@ -93,13 +94,20 @@ class Ingestion:
             stream.commit()
         return stream.finish()
 
+    def source_id(self, connection: Connection, name: str) -> int:
+        """Give the number of a source; it is made when it is new, but for a dry run, which gets 0."""
+        return (find_source if self.dry_run else open_source)(connection, self.host, name)
+
     @contextmanager
     def open(self, path: Path) -> Iterator[Source | None]:
-        """Open a log for this reader alone; None when another still has it after `wait` seconds."""
+        """Open a log for this reader alone; None when another still has it after `wait` seconds.
+
+        A dry run takes it from nobody.
+        """
+        name = str(live_path(path.resolve()))  # however it is spelled or linked to, a log is one source
         with self.engine.begin() as connection:
-            # However it is spelled or linked to, a log is one source.
-            source_id = open_source(connection, self.host, str(live_path(path.resolve())))
-        with reading(self.engine, source_id, self.wait) as connection:
+            source_id = self.source_id(connection, name)
+        with self.engine.connect() if self.dry_run else reading(self.engine, source_id, self.wait) as connection:
             if connection is None:
                 yield None
                 return
@@ -127,22 +135,21 @@ class _Reading:
         self.batch.lines += lines
         return number + lines
 
-    def _commit(self, connection: Connection, keep: Callable[[Connection], None]) -> None:
-        """Store the batch, with what `keep` adds to the transaction."""
+    def _commit(self, connection: Connection, keep: Callable[[Connection], None]) -> bool:
+        """Store the batch, with what `keep` adds to the transaction; tell whether offences are in it."""
         batch = self.batch
         if self._job.dry_run:
             new = Counter[str]()
             for event in batch.events:
                 new[CATALOGUE[event.reason]] += event.count
         else:
-            job = self._job
-            new = store(connection, self._id, batch, job.clock, keep, job.greylist_wait)
+            new = store(connection, self._id, batch, self._job.clock, keep)
         self.batch = Batch()
         self.outcome.events.update(new)
         self.outcome.lines += batch.lines
         self.outcome.hits += len(batch.hits)
         self.outcome.absurd += batch.absurd
-        self._job.committed(bool(new))
+        return bool(new)
 
     def finish(self) -> Outcome:
         """Give what became of it."""
@@ -166,7 +173,7 @@ class Stream(_Reading):
     def __init__(self, job: Ingestion, text: IO[bytes], *, lasting: bool = False) -> None:
         """Take the text; only one that is `lasting` is a log that one may miss when it is silent."""
         with job.engine.begin() as connection:
-            source_id = open_source(connection, job.host, "-")
+            source_id = job.source_id(connection, "-")
         super().__init__(job, "-", source_id, None)
         self._lasting = lasting
         self._lines = Lines(text)
@@ -188,11 +195,18 @@ class Stream(_Reading):
     def commit(self) -> None:
         """Store what has been read."""
         with self._job.engine.connect() as connection:
-            self._commit(connection, self._keep)
+            new = self._commit(connection, self._keep)
+        self._job.committed(new)
 
     def _keep(self, connection: Connection) -> None:
         if self._lasting:
             store_state(connection, self._id, {}, self._job.clock(), self._reader.newest)
+
+
+Known = tuple[int, int, int, int]
+"""A file as it was: device, inode, size, and when it was written."""
+
+_LOOKS = 20  # at the names of a log's files, while they are being rotated
 
 
 class Source(_Reading):
@@ -208,9 +222,13 @@ class Source(_Reading):
             state, seen = load_state(connection, source_id)
         super().__init__(job, str(path), source_id, state and state["join"])
         self._path = path
+        self._is_live = live_path(path) == path  # and not one of its rotated files, by its own name
         self._connection = connection
         self._complete = state["complete"] if state else seen or job.clock()  # files older than that have been read
-        self._done: dict[tuple[int, ...], int | None] = {}  # rotated files without news, as they were, and their rows
+        self._ended: int | None = state.get("ended") if state else None  # when its end was reached
+        self._done: dict[Known, int | None] = {}  # rotated files without news, as they were, and their rows
+        self._listed: dict[Path, tuple[int, int]] = {}  # the names of its files when they were opened
+        self._left_out = False  # a rotated file could not be read to its end
         self._live: Opened | None = None
         self._open: Opened | None = None  # the live log, or the rotated file that is being read
 
@@ -228,34 +246,51 @@ class Source(_Reading):
         began = self._job.clock()
         if self._live is not None and not self._is_current(self._live):
             self._finish_live(self._live)
-        thorough |= self._live is None
+        fresh = self._live is None
+        thorough |= fresh
         taken = self._read_rotated() if thorough else set()
-        if self._live is None:
-            self._live = self._open_live(taken)
+        self._live = self._go_on(self._live, taken) if self._live is not None else self._open_live(taken)
+        for _ in range(_LOOKS if thorough else 0):
+            if self._names() == self._listed:
+                break
+            # It was rotated while the rotated files were read: what it was then comes before what it is now.
+            if fresh:
+                self.close()
+            elif not self._is_current(self._live):
+                self._finish_live(self._live)
+            taken = self._read_rotated()
+            self._live = self._go_on(self._live, taken) if self._live is not None else self._open_live(taken)
         self._read_on(self._live)
-        if thorough and self._is_live:
+        if thorough and self._is_live and not self._left_out and self._names() == self._listed:
             self._complete = began
 
-    def commit(self) -> None:
-        """Store what has been read, and that it was."""
+    def _names(self) -> dict[Path, tuple[int, int]]:
+        """Give the log and its rotated files, and which file each of them is now."""
+        names = {}
+        for path in (self._path, *rotated_paths(self._path)) if self._is_live else ():
+            with suppress(OSError):
+                about = path.stat()
+                names[path] = about.st_dev, about.st_ino
+        return names
+
+    def commit(self, *, whole: bool = False) -> None:
+        """Store what has been read, and that it was; it is `whole` when no more was there."""
         reached: list[FileRow] = []
+        if whole and self._is_live:
+            self._ended = self._job.clock()
 
         def keep(connection: Connection) -> None:
             if self._open is not None and self._open.unstored:
                 reached.append(self._store_position(connection, self._open))
-            state = {"join": self._reader.dump(), "complete": self._complete}
+            state = {"join": self._reader.dump(), "complete": self._complete, "ended": self._ended}
             store_state(connection, self._id, state, self._job.clock(), self._reader.newest)
 
-        self._commit(self._connection, keep)
+        new = self._commit(self._connection, keep)
         for row in reached:
             self._rows[row.id] = row
             if self._open is not None:
                 self._open.row = row
-
-    @property
-    def _is_live(self) -> bool:
-        """Tell whether this is a log that is written to, and not one of its rotated files by its own name."""
-        return live_path(self._path) == self._path
+        self._job.committed(new)  # last: should it fail, what is stored is known to be
 
     def _is_current(self, live: Opened) -> bool:
         """Tell whether the open log is still the one of that name, and was not emptied."""
@@ -276,49 +311,76 @@ class Source(_Reading):
     def _open_live(self, taken: set[int]) -> Opened:
         file = open_log(self._path)
         try:
-            row = choose(matching(file, self._rows.values()), taken, live=self._is_live)
-            return Opened.at(file, row)
-        except DAMAGE as error:
+            return Opened.at(file, self._choose_live(file, taken))
+        except (OSError, *DAMAGE) as error:
             file.close()
             raise RepzoneError(f"{self._path}: is cut off or damaged: {error}") from None
+
+    def _choose_live(self, file: LogFile, taken: set[int]) -> FileRow | None:
+        end = file.peek(0, 2 * FINGERPRINT).rfind(b"\n") + 1
+        return choose(matching(file, self._rows.values()), taken, live=self._is_live, end=end)
+
+    def _go_on(self, live: Opened, taken: set[int]) -> Opened:
+        """Go on behind what has meanwhile been read of the log in a copy of it, or by another name."""
+        if live.row is not None:
+            row = self._rows.get(live.row.id)
+        else:
+            row = self._choose_live(live.file, taken) if taken else None
+        if row is None or row == live.row or not matching(live.file, [row]):
+            return live
+        return Opened.at(live.file, row)
 
     def _read_rotated(self) -> set[int]:
         """Read the rest of the files that the log once was; give the rows that are theirs."""
         taken: set[int] = set()
-        if self._is_live:
-            if self.batch.lines:
-                self.commit()  # what was read of the log belongs to its position, not to theirs
-            for path in rotated_paths(self._path):
-                try:
-                    row = self._read_rotated_file(path, taken)
-                except (OSError, RepzoneError) as error:  # removed meanwhile, or not for us to read
-                    log.warning("ingest.file_left_out", file=str(path), error=str(error))
-                else:
-                    taken |= {row} if row is not None else set()
+        if not self._is_live:
+            return taken
+        if self.batch.lines:
+            self.commit()  # what was read of the log belongs to its position, not to theirs
+        with ExitStack() as stack:
+            for known, file in self._open_rotated(stack):
+                row_id = self._read_rotated_file(known, file, taken) if file is not None else self._done[known]
+                taken |= {row_id} if row_id is not None else set()
         return taken
 
-    def _read_rotated_file(self, path: Path, taken: set[int]) -> int | None:
-        """Read the rest of a rotated file; give its row, or None if it has none."""
-        about = path.stat()
-        known = about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
-        if known not in self._done:
-            with open_log(path) as file:
-                if file.compressed and file.modified < self._complete - SETTLED:
-                    return None
-                rows = self._rows.values()
+    def _open_rotated(self, stack: ExitStack) -> list[tuple[Known, LogFile | None]]:
+        """Open the files that the log once was, oldest first, all of them before one is read: their names may change
+        then. None for a file that had no news and is still as it was.
+        """
+        found: list[tuple[Known, LogFile | None]] = []
+        for _ in range(_LOOKS):
+            stack.close()
+            self._left_out, self._listed, found = False, self._names(), []
+            for path in rotated_paths(self._path):
                 try:
-                    row = choose(matching(file, rows), taken, live=False)
-                    missed = row is None and file.modified >= self._complete and not is_old_copy(file, rows)
-                except DAMAGE:
-                    return None  # it is still being compressed, and the original is still there
-                if row is not None or missed:
-                    reading = self._open = Opened.at(file, row)
-                    self._read_on(reading)
-                    if reading.unstored:
-                        self.commit()
-                    row = reading.row
-                    self._open = self._live
-                self._done[known] = row.id if row is not None else None
+                    about = path.stat()
+                    known = about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
+                    found.append((known, None if known in self._done else stack.enter_context(open_log(path))))
+                except (OSError, RepzoneError) as error:  # removed meanwhile, or not for us to read
+                    log.warning("ingest.file_left_out", file=str(path), error=str(error))
+                    self._left_out = True
+            if self._names() == self._listed:
+                break
+        return found
+
+    def _read_rotated_file(self, known: Known, file: LogFile, taken: set[int]) -> int | None:
+        """Read the rest of a rotated file; give its row, or None if it has none."""
+        if file.compressed and file.modified < self._complete - SETTLED:
+            return None
+        try:
+            row = choose(matching(file, self._rows.values()), taken, live=False)
+            missed = file.modified >= self._complete and not is_old_copy(file, self._rows.values())
+            reading = Opened.at(file, row) if row is not None or missed else None
+        except (OSError, *DAMAGE):
+            self._left_out = True  # it is still being compressed, and the original is still there; or never was
+            return None
+        if reading is not None:
+            self._read_on(reading)
+            if reading.unstored:
+                self.commit()
+            row = reading.row
+            self._open = self._live
+        self._done[known] = row.id if row is not None else None
         return self._done[known]
 
     def _read_on(self, reading: Opened) -> None:
@@ -332,6 +394,7 @@ class Source(_Reading):
                 fault = f"{file.name}: is cut off or damaged, read as far as it goes: {error}"
                 if fault not in self.outcome.faults:
                     self.outcome.faults.append(fault)
+                self._left_out = True
                 return
             if block is None:
                 break

@@ -17,26 +17,52 @@ from repzone.store.positions import FileRow
 SETTLED = 3600
 """Seconds after which nothing more is written to a file that was rotated."""
 
-_ROTATED = re.compile(r"(?P<live>.+?)(?:[.-]\d{1,14}(?:-\d{1,10})?)?(?:\.(?:gz|zst))?")
+_PACKED = "gz|zst|xz|bz2"
+_NAME = re.compile(
+    r"(?P<own>(?P<stem>.+?)"
+    r"(?:\.(?:old|(?<=log\.)\d{1,3}|(?P<number>\d{1,3}))"
+    r"|[-_.](?:20\d{4}|\d{4}-\d\d(?:-\d\d)?|\d{8,14})(?:[-_.T]\d{1,10})?)?"
+    rf"(?P<extension>\.(?!(?:{_PACKED})$)[A-Za-z]\w*)?)(?:\.(?:{_PACKED}))?"
+)
 
 
 def live_path(path: Path) -> Path:
-    """Give the path of the live log that this file is, or once was."""
-    match = _ROTATED.fullmatch(path.name)
-    return path.with_name(match["live"]) if match else path
+    """Give the path of the live log that this file is, or once was.
+
+    A date or `old` in its name tells that it was rotated. So does a number behind `log`; behind other names it may be
+    a host's own, as in `mx.1` and `192.0.2.5`, unless there is a live log without it.
+    """
+    match = _NAME.fullmatch(path.name)
+    if match is None:
+        return path
+    live = path.with_name(_live_name(match))
+    return path.with_name(match["own"]) if match["number"] and not live.is_file() else live
+
+
+def _live_name(match: re.Match[str]) -> str:
+    return match["stem"] + (match["extension"] or "")
 
 
 def rotated_paths(path: Path) -> list[Path]:
-    """Give the files that a live log once was, oldest first.
+    """Give the files that a live log once was, oldest first, and never the log itself by another name.
 
     Where the log is a symbolic link, those beside its target are among them.
     """
     found: dict[Path, int] = {}
-    for live in {path, path.resolve()}:
-        for there in live.parent.glob(f"{escape(live.name)}[.-]*"):
-            if live_path(there) == live and there.is_file():
+    for live in {path, live_path(path.resolve())}:
+        for there in live.parent.glob(f"{escape(live.stem)}*"):
+            match = _NAME.fullmatch(there.name)
+            if match and _live_name(match) == live.name and there != live and _is_another(there, path):
                 found[there.resolve()] = _written(there)
     return sorted(found, key=lambda there: (found[there], there.name))
+
+
+def _is_another(path: Path, log: Path) -> bool:
+    """Tell whether this is a file, and not the log."""
+    try:
+        return path.is_file() and not path.samefile(log)
+    except OSError:  # one of them has just been renamed or removed
+        return path.is_file()
 
 
 def _written(path: Path) -> int:
@@ -62,7 +88,9 @@ def _matches(log: LogFile, row: FileRow, head: bytes, digests: dict[int, bytes])
         return False
     start = max(length, row.position - FINGERPRINT)
     before = log.peek(start, row.position - start) if row.position > start else b""
-    return row.fingerprint == first + digest(before)
+    if row.fingerprint == first:  # the first version kept no more
+        return start + len(before) >= row.position
+    return row.fingerprint == first + digest(before)[:16]
 
 
 def is_old_copy(log: LogFile, rows: Iterable[FileRow]) -> bool:
@@ -79,12 +107,13 @@ def is_old_copy(log: LogFile, rows: Iterable[FileRow]) -> bool:
     )
 
 
-def choose(rows: Iterable[FileRow], taken: Collection[int], *, live: bool) -> FileRow | None:
-    """Give the row of a file among those that match it; `taken` are rows of files that are older.
+def choose(rows: Iterable[FileRow], taken: Collection[int], *, live: bool, end: int | None = None) -> FileRow | None:
+    """Give the row of a file among those that match it; `taken` are rows of files that are older, and at `end` a log
+    has its last whole line.
 
     The row that tells most is the best. Of several that tell the same, the older file has the older one. A file that is
     compressed and its original have one row; but a log that begins as a rotated file does is that file's copy only
-    where they have more in common than can be chance: else it was emptied, and began again with the same lines.
+    where they have more in common than can be chance, or all: else it was emptied, and began again with the same lines.
     """
 
     def worth(row: FileRow) -> tuple[int, int, int]:
@@ -93,5 +122,5 @@ def choose(rows: Iterable[FileRow], taken: Collection[int], *, live: bool) -> Fi
     rows = list(rows)
     free = [row for row in rows if row.id not in taken]
     if not free:
-        free = [row for row in rows if not live or row.position > FINGERPRINT]
+        free = [row for row in rows if not live or row.position > FINGERPRINT or row.position == end]
     return max(free, key=worth, default=None)

@@ -84,7 +84,7 @@ _LIMIT = 200
 
 _SECRET = re.compile(
     r"(?i)\b(pass(?:word|wd|phrase)?|pwd|secret|token|credentials?)\b *[=:] *\S++"
-    r"|\b(AUTH(?:ENTICATE)?(?: [A-Z0-9-]{3,20})?|PASS) +\S{6,}+"
+    r"|\b(AUTH(?:ENTICATE)? (?:PLAIN|LOGIN|CRAM-MD5|DIGEST-MD5|NTLM|X?OAUTH\w*)) +\S++"
 )
 
 

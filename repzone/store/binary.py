@@ -18,6 +18,7 @@ _BEGIN = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _END = b"\xff\xff"
 _EPOCH = 946_684_800  # 2000-01-01, where PostgreSQL's instants count from, in microseconds
 _INET = Struct(">iBBBB")
+_UUID = (16).to_bytes(4, "big")
 _ROW, _INT2, _INT4, _INT8 = Struct(">h"), Struct(">ih"), Struct(">ii"), Struct(">iq")
 
 
@@ -45,6 +46,11 @@ def text(value: str) -> bytes:
     """Give the field of a `text` or an enumeration; what no text in the database can hold is replaced."""
     octets = value.replace("\0", "\ufffd").encode("utf-8", "replace")
     return len(octets).to_bytes(4, "big") + octets
+
+
+def uuid(digits: str) -> bytes:
+    """Give the field of a `uuid` of 32 hex digits."""
+    return _UUID + bytes.fromhex(digits)
 
 
 def inet(client: Client) -> bytes:

@@ -60,6 +60,7 @@ def _load_sources(connection: sa.Connection) -> tuple[Source, ...]:
         *(source.c.host, source.c.path, seconds(source.c.seen), seconds(source.c.logged)),
         sa.cast(lines, sa.BigInteger),
     ).order_by(source.c.host, source.c.path)
+    query = query.where(source.c.seen.is_not(None) | (source.c.path != "-"))  # one who is heard once, as a mail is
     return tuple(Source(*row) for row in connection.execute(query))
 
 

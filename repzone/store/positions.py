@@ -38,6 +38,12 @@ def open_source(connection: sa.Connection, host: str, path: str) -> int:
     return int(connection.execute(statement.returning(source.c.id)).scalar_one())
 
 
+def find_source(connection: sa.Connection, host: str, path: str) -> int:
+    """Give the number of the source, 0 when there is none."""
+    query = sa.select(source.c.id).where(source.c.host == host, source.c.path == path)
+    return connection.execute(query).scalar_one_or_none() or 0
+
+
 @contextmanager
 def reading(engine: sa.Engine, source_id: int, wait: int = BUSY) -> Iterator[sa.Connection | None]:
     """Hold the source for this reader alone; gives None when another still has it after `wait` seconds.
@@ -63,13 +69,23 @@ def reading(engine: sa.Engine, source_id: int, wait: int = BUSY) -> Iterator[sa.
                     connection.execute(sa.text("SELECT pg_advisory_unlock(:class, :id)"), lock)
 
 
+def held_sources(connection: sa.Connection) -> set[int]:
+    """Give the numbers of the sources that somebody reads now."""
+    return set(connection.scalars(_FIND_HELD, {"class": _LOCK_CLASS}))
+
+
 _LOCK_CLASS = 0x72657A6F  # "rezo", apart from other programs' advisory locks
+
+_FIND_HELD = sa.text("""
+SELECT objid::bigint FROM pg_locks
+WHERE locktype = 'advisory' AND granted AND classid = CAST(:class AS oid) AND objsubid = 2
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())""")
 
 
 def load_state(connection: sa.Connection, source_id: int) -> tuple[dict[str, Any] | None, int]:
     """Give what the source's join remembered at the end of the last transaction, and when that was (0: never)."""
     query = sa.select(source.c.state, seconds(source.c.seen)).where(source.c.id == source_id)
-    state, seen = connection.execute(query).one()
+    state, seen = connection.execute(query).one_or_none() or (None, None)
     return state, seen or 0
 
 

@@ -33,6 +33,15 @@ def test_programs_are_told_the_newest_stamp_and_the_lag_in_seconds(run: Run, tmp
     assert (source["lag"], source["newest"]) == (None, None)
 
 
+def test_a_stamp_that_no_calendar_has_is_not_the_newest(run: Run, tmp_path: Path) -> None:
+    line = offences("192.0.2.7", 1)
+    lines = offences("192.0.2.7", 12) + line.replace(line.split()[0], "9999-12-31T23:59:59-05:00")
+    (tmp_path / "a.log").write_text(lines)
+    source, decided = run("ingest", "a.log", "-o", "json").objects
+    assert source["newest"] == lines.splitlines()[11].split()[0]
+    assert decided["listings"] == {"errors": 1}
+
+
 def test_a_source_that_cannot_be_read_keeps_no_other_back(run: Run, tmp_path: Path) -> None:
     (tmp_path / "b.log").write_text(offences("192.0.2.7", 12))
     done = run("ingest", "a.log", ".", "b.log", "-o", "json")

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from repzone.model import Client, Exemptions, Wait
 from repzone.store.engine import Engine
 from repzone.store.positions import add_file, open_source, store_position, store_state
-from repzone.store.waits import settle_waits
+from repzone.store.waits import add_waits, settle_waits
 from tests.cli.conftest import Run
 
 NOW = int(time.time())  # noqa: TID251 - these tests play the operator's world
@@ -40,8 +40,10 @@ def fill(engine: Engine) -> None:
             store_position(connection, add_file(connection, fresh, b"x", 1, (0, 0), NOW), 700, lines, b"x", 1)
         silent = open_source(connection, "mx2", "/var/log/[mail].log")
         store_state(connection, silent, {}, NOW - 7200, NOW - 9000)
-        open_source(connection, "mx3", "-")
-        settle_waits(connection, WAITS, Exemptions(), 86400, NOW)
+        open_source(connection, "mx3", "/var/log/never.log")
+        open_source(connection, "mx4", "-")
+        add_waits(connection, WAITS, Exemptions())
+        settle_waits(connection, 86400, NOW)
         connection.execute(text(LISTINGS))
         connection.execute(text("INSERT INTO pending VALUES ('192.0.2.9', 'auth', now(), now())"))
 
@@ -59,7 +61,7 @@ def test_programs_get_one_object_a_line_that_says_what_it_is(run: Run, filled: N
     assert (database["what"], database["private"]) == ("database", False)
     assert (one["host"], one["path"], one["lines"], one["silent"]) == ("mx1", "/var/log/mail.log", 42, False)
     assert 90 <= one["lag"] < 300
-    assert (two["host"], two["lines"], two["silent"]) == ("mx2", 0, True)
+    assert (two["host"], two["lines"], two["silent"], two["quiet"]) == ("mx2", 0, True, False)
     assert (three["seen"], three["logged"], three["lag"], three["silent"]) == (None, None, None, True)
     assert listings == {"what": "listings", "active": {"spam": 2, "auth": 1}}
     assert pending == {"what": "pending", "clients": 1}

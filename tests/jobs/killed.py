@@ -17,6 +17,7 @@ from typing import Any
 import psycopg
 
 from repzone.jobs import batch, calculate, files
+from repzone.store import waits
 from repzone.store.engine import connect
 from tests.jobs.samples import NOW, ingestion
 
@@ -49,12 +50,13 @@ class Killer:
 
 
 def run(url: str, log: Path, killer: Killer) -> None:
-    """Ingest and calculate in transactions as small as can be."""
-    batch.EVENTS, files.BLOCK = 3, 700
+    """Ingest, settle and calculate in transactions as small as can be."""
+    batch.EVENTS, files.BLOCK, waits.STEPS = 3, 700, 1
     for kind, name in CALLS:
         setattr(kind, name, killer.wrap(getattr(kind, name)))
     engine = connect(url)
     ingestion(engine, wait=60).run_file(log)
+    batch.settle(engine, lambda: NOW, 86_400)
     calculate.run(engine, lambda: NOW, most=1)
     engine.dispose()
 

@@ -49,6 +49,24 @@ def hit(at: int, client: str = "192.0.2.7") -> str:
     )
 
 
+def greylisted(at: int, sender: str, client: str = "192.0.2.9") -> str:
+    """Give the line of one letter that is to come again."""
+    return (
+        f"{stamp(at)} mx1 postfix/smtpd[99]: NOQUEUE: reject: RCPT from unknown[{client}]: 450 4.2.0 <a@example.net>: "
+        f"Recipient address rejected: Greylisted; from=<{sender}> to=<a@example.net> proto=ESMTP helo=<example.org>\n"
+    )
+
+
+def delivered(at: int, sender: str, client: str = "192.0.2.9") -> str:
+    """Give the lines of one letter that gets through."""
+    postfix = f"{stamp(at)} mx2 postfix"
+    return (
+        f"{postfix}/smtpd[99]: 3F1A01: client=unknown[{client}]\n"
+        f"{postfix}/qmgr[90]: 3F1A01: from=<{sender}>, size=700, nrcpt=1 (queue active)\n"
+        f"{postfix}/local[91]: 3F1A01: to=<a@example.net>, relay=local, delay=1, dsn=2.0.0, status=sent (mailbox)\n"
+    )
+
+
 def failed_login(at: int, number: int, client: str = "192.0.2.8") -> list[str]:
     """Give the lines of one failed login, which three of them tell."""
     who = f"{stamp(at)} mx1 postfix/smtpd[{number}]:"

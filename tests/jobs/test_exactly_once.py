@@ -6,19 +6,26 @@ import gzip
 import os
 import shutil
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text
 
-from repzone.errors import RepzoneError
+from repzone.errors import ConfigError, RepzoneError, UnavailableError
 from repzone.jobs import files
-from repzone.jobs.ingest import Ingestion, Outcome
+from repzone.jobs.ingest import Ingestion, Outcome, Source
+from repzone.jobs.rotation import rotated_paths
 from repzone.store.engine import Engine
 from tests.jobs.samples import NOW, ingestion, reject, stored
+
+AnyLog = TypeVar("AnyLog", bound="Log")
 
 
 @dataclass
@@ -90,10 +97,63 @@ class Log:
         self.compress(".zst", files.zstd.compress)
 
 
-def make_log(engine: Engine, folder: Path) -> Log:
+@dataclass
+class KeptLog(Log):
+    """A log that one reader keeps open, as `--follow` does, and that has copies and other names meanwhile."""
+
+    source: Source | None = None
+    stack: ExitStack = field(default_factory=ExitStack)
+
+    def read(self, *, thorough: bool, commit: bool) -> None:
+        if self.source is None:
+            self.source = self.stack.enter_context(self.job.open(self.path))
+        assert self.source is not None
+        self.source.read(thorough=thorough)
+        if commit:
+            self.source.commit()
+
+    def close(self) -> None:
+        """End the reader, as it stands."""
+        self.stack.close()
+        self.source = None
+
+    def _grow(self) -> None:
+        """Write as much as it takes to tell a copy from a log that began anew."""
+        if self.path.stat().st_size <= files.FINGERPRINT:
+            self.write(7)
+
+    def copy(self) -> None:
+        """Begin to copy and truncate, and come no further."""
+        self._grow()
+        shutil.copyfile(self.path, self._shift())
+
+    def copy_packed(self) -> None:
+        self._grow()
+        rotated = self._shift()
+        rotated.with_name(rotated.name + ".gz").write_bytes(gzip.compress(self.path.read_bytes()))
+
+    def link(self) -> None:
+        rotated = self._shift()
+        os.link(self.path.resolve(), rotated)
+
+    def point(self) -> None:
+        """Write to a file of the day from now on, which the log's name only points at."""
+        if self.rest:
+            self.write()
+        dated = self.path.with_name(f"{self.path.name}-{20261101 + self.days}")
+        self.days += 1
+        if self.path.is_symlink():
+            self.path.unlink()
+            dated.touch()
+        else:
+            self.path.rename(dated)
+        self.path.symlink_to(dated.name)
+
+
+def make_log(engine: Engine, folder: Path, kind: type[AnyLog]) -> AnyLog:
     """Give a log that has been read once, when it was empty."""
     job = replace(ingestion(engine), clock=lambda: int(time.time()))  # noqa: TID251 - as the files' times are
-    log = Log(folder / "mail.log", job)
+    log = kind(folder / "mail.log", job)
     log.path.touch()
     log.run()
     return log
@@ -101,15 +161,37 @@ def make_log(engine: Engine, folder: Path) -> Log:
 
 @pytest.fixture
 def log(engine: Engine, tmp_path: Path) -> Log:
-    return make_log(engine, tmp_path)
+    return make_log(engine, tmp_path, Log)
+
+
+@pytest.fixture
+def kept(engine: Engine, tmp_path: Path) -> Iterator[KeptLog]:
+    log = make_log(engine, tmp_path, KeptLog)
+    yield log
+    log.close()
 
 
 def events(log: Log) -> int:
     return sum(stored(log.job.engine).values())
 
 
+def instants(log: Log) -> list[int]:
+    """Give when the offences were, in the order in which they were stored."""
+    query = text("SELECT extract(epoch FROM at)::bigint FROM event ORDER BY tableoid, ctid")
+    with log.job.engine.connect() as connection:
+        return list(connection.scalars(query))
+
+
 ROTATIONS = [Log.rename, Log.rename_by_date, Log.copy_and_truncate, Log.compress, Log.compress_zstd]
-ACTIONS = [*ROTATIONS, Log.run, Log.run, Log.write, lambda log: log.write(7), Log.begin_line]
+WRITES = [Log.write, lambda log: log.write(7), Log.begin_line]
+ACTIONS = [*ROTATIONS, *WRITES, Log.run, Log.run]
+READS = [
+    partial(KeptLog.read, thorough=thorough, commit=commit) for thorough in (False, True) for commit in (False, True)
+]
+KEPT_ACTIONS = [
+    *(*ROTATIONS, *WRITES, *READS, *READS, KeptLog.close),
+    *(KeptLog.copy, KeptLog.copy_packed, KeptLog.link, KeptLog.point),
+]
 
 
 @pytest.mark.parametrize("rotate", ROTATIONS)
@@ -132,12 +214,164 @@ def test_whatever_happens_between_two_runs_each_line_is_stored_once(
     tmp_path_factory: pytest.TempPathFactory,
     actions: list[Callable[[Log], object]],
 ) -> None:
-    log = make_log(fresh_engine(), tmp_path_factory.mktemp("log"))
+    log = make_log(fresh_engine(), tmp_path_factory.mktemp("log"), Log)
     for act in actions:
         act(log)
     log.write()
     log.run()
     assert events(log) == log.lines
+
+
+@given(actions=st.lists(st.sampled_from(KEPT_ACTIONS), max_size=20))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_happens_while_a_reader_has_the_log_open_each_line_is_stored_once(
+    fresh_engine: Callable[[], Engine],
+    tmp_path_factory: pytest.TempPathFactory,
+    actions: list[Callable[[KeptLog], object]],
+) -> None:
+    log = make_log(fresh_engine(), tmp_path_factory.mktemp("log"), KeptLog)
+    try:
+        for act in actions:
+            act(log)
+        log.write()
+        log.read(thorough=True, commit=True)
+    finally:
+        log.close()
+    assert events(log) == log.lines
+    assert log.run().lines == 0
+
+
+@pytest.mark.parametrize("act", [KeptLog.copy, KeptLog.copy_packed, KeptLog.link, KeptLog.point])
+@pytest.mark.parametrize("known", [0, 20])
+def test_a_log_that_is_kept_open_goes_on_behind_what_was_read_of_its_copy(
+    kept: KeptLog, act: Callable[[KeptLog], None], known: int
+) -> None:
+    kept.point()
+    kept.write(known)
+    kept.read(thorough=True, commit=True)
+    kept.write(10)
+    act(kept)
+    kept.write(3)
+    kept.read(thorough=True, commit=True)
+    assert events(kept) == kept.lines
+
+
+def test_a_log_that_is_renamed_while_its_rotated_files_are_looked_for_is_read_once(
+    kept: KeptLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.write(2)
+    kept.read(thorough=True, commit=True)
+    kept.write(2)
+
+    def rename_and_look(path: Path) -> list[Path]:
+        if not path.with_name("mail.log.1").exists():
+            kept.rename()
+        return rotated_paths(path)
+
+    monkeypatch.setattr("repzone.jobs.ingest.rotated_paths", rename_and_look)
+    for _ in range(2):
+        kept.read(thorough=True, commit=True)
+        kept.write(2)
+    kept.read(thorough=False, commit=True)
+    assert events(kept) == kept.lines
+
+
+@pytest.mark.parametrize("kind", [UnavailableError, lambda said: ConfigError("policy", "", said)])
+def test_a_decision_that_fails_after_the_commit_is_no_fault_of_a_rotated_file_and_doubles_nothing(
+    kept: KeptLog, kind: Callable[[str], RepzoneError]
+) -> None:
+    kept.write(10)
+    kept.run()
+    kept.write(10)
+    kept.rename()
+    kept.write(5)
+    failed = False
+
+    def fail_once(new: bool) -> None:
+        nonlocal failed
+        if not failed:
+            failed = True
+            raise kind("deadlock detected")
+
+    kept.job = replace(kept.job, committed=fail_once)
+    with pytest.raises(RepzoneError, match="deadlock detected"):
+        kept.read(thorough=True, commit=True)
+    kept.read(thorough=False, commit=True)
+    assert events(kept) == kept.lines
+
+
+@pytest.mark.parametrize(
+    ("live", "rotated"),
+    [
+        ("mail.log", "mail.log-2026-11-24"),
+        ("mail.log", "mail.log.old"),
+        ("mail.log", "mail-20261124.log"),
+        ("mail.log", "mail.1.log"),
+        ("192.0.2.5", "192.0.2.5.1"),
+        ("mx-1", "mx-1.1"),
+    ],
+)
+def test_what_was_written_between_a_run_and_the_rotation_is_read_under_every_usual_name(
+    log: Log, live: str, rotated: str
+) -> None:
+    log.path = log.path.with_name(live)
+    log.write(3)
+    log.run()
+    log.write(2)
+    log.path.rename(log.path.with_name(rotated))
+    log.write(1)
+    log.run()
+    assert events(log) == 6
+
+
+def test_logs_of_several_hosts_are_several_sources(log: Log) -> None:
+    paths = [log.path.with_name(name) for name in ("mx-1", "mx-2", "192.0.2.5", "192.0.2.6", "mx.1", "mx.2")]
+    for path in paths:
+        path.write_text(reject(NOW))
+    with ExitStack() as stack:
+        for path in paths:
+            source = stack.enter_context(log.job.open(path))
+            assert source is not None
+            source.read()
+            source.commit()
+    assert events(log) == len(paths)
+
+
+def test_a_small_log_beside_its_copy_is_read_once(log: Log) -> None:
+    log.write(2)
+    log.run()
+    shutil.copyfile(log.path, log.path.with_name("mail.log.1"))
+    for part in ("", reject(NOW)[:40]):
+        with log.path.open("a") as file:
+            file.write(part)
+        log.run()
+    os.truncate(log.path, 0)
+    log.write(1)
+    log.run()
+    assert events(log) == 3
+
+
+def test_a_small_log_that_a_link_points_at_is_read_once(log: Log) -> None:
+    dated = log.path.rename(log.path.with_name("mail.log-20261124"))
+    log.path.symlink_to(dated)
+    for number in (2, 0, 1):
+        log.write(number)
+        log.run()
+    assert events(log) == 3
+
+
+def test_the_files_of_the_days_that_a_link_elsewhere_points_at_are_one_source(log: Log) -> None:
+    log.path.unlink()
+    folder = log.path.parent / "days"
+    folder.mkdir()
+    for day in range(3):
+        log.path.unlink(missing_ok=True)
+        log.path.symlink_to(folder / f"mail-2026112{day}.log")
+        log.write(2)
+        log.run()
+        log.write(2)
+    log.run()
+    assert events(log) == 12
 
 
 def test_a_log_that_was_emptied_and_begins_with_the_same_lines_again_is_read_again(log: Log) -> None:
@@ -330,3 +564,49 @@ def test_what_was_written_last_to_a_log_that_is_removed_while_it_is_open_is_read
         source.read(thorough=False)
         source.commit()
     assert events(log) == 5
+
+
+@pytest.mark.parametrize("rotate", [Log.rename, Log.rename_by_date, Log.compress, Log.compress_zstd])
+@pytest.mark.parametrize("when", [1, 2, 3])
+def test_a_rotation_while_a_backlog_is_read_loses_and_doubles_nothing_and_changes_no_order(
+    log: Log, rotate: Callable[[Log], None], when: int
+) -> None:
+    log.write(3)
+    log.run()
+    for _ in range(4):
+        log.write(3)
+        log.rename()
+        log.write(2)
+    seen = 0
+
+    def turn(file: Path, done: int, octets: int, lines: int) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == when:
+            log.write(1)
+            rotate(log)
+            log.write(1)
+
+    log.job = replace(log.job, progress=turn)
+    log.run()
+    log.job = replace(log.job, progress=lambda file, done, octets, lines: None)
+    log.run()
+    assert seen >= when
+    assert events(log) == log.lines
+    assert instants(log) == sorted(instants(log))
+
+
+def test_a_rotated_file_that_was_cut_off_and_is_whole_again_is_read_then(log: Log) -> None:
+    log.write(3)
+    log.run()
+    log.write(30)
+    log.compress()
+    packed = log.path.with_name(log.path.name + ".1.gz")
+    whole, about = packed.read_bytes(), packed.stat()
+    packed.write_bytes(whole[:40])
+    log.write(1)
+    log.run()
+    packed.write_bytes(whole)
+    os.utime(packed, ns=(about.st_atime_ns, about.st_mtime_ns))
+    log.run()
+    assert events(log) == 34

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import os
 import tracemalloc
 from pathlib import Path
@@ -17,6 +19,7 @@ from repzone.errors import RepzoneError
 from repzone.jobs import files
 from repzone.jobs.files import DAMAGE, FINGERPRINT, LONGEST, NUL, Lines, fingerprint, open_log, read_lines, zstd
 
+PACKED = {"x.gz": gzip.compress, "x.zst": zstd.compress, "x.xz": lzma.compress, "x.bz2": bz2.compress}
 TEXT = b"".join(b"line %d\n" % number for number in range(1000))
 
 
@@ -100,7 +103,7 @@ def test_a_line_of_a_hundred_million_octets_needs_no_memory() -> None:
     assert peak < 8 * files.BLOCK
 
 
-@pytest.mark.parametrize(("name", "compress"), [("x", bytes), ("x.gz", gzip.compress), ("x.zst", zstd.compress)])
+@pytest.mark.parametrize(("name", "compress"), [("x", bytes), *PACKED.items()])
 def test_a_log_is_read_from_a_position_on_whatever_compressed_it(tmp_path: Path, name: str, compress: object) -> None:
     assert callable(compress)
     (tmp_path / name).write_bytes(compress(TEXT[:5000]) + compress(TEXT[5000:]))
@@ -113,7 +116,7 @@ def test_a_log_is_read_from_a_position_on_whatever_compressed_it(tmp_path: Path,
         assert log.peek(10, 7) == TEXT[10:17]
 
 
-@pytest.mark.parametrize("compress", [gzip.compress, zstd.compress])
+@pytest.mark.parametrize("compress", PACKED.values())
 def test_compressed_text_that_is_cut_off_is_told_from_one_that_ends(tmp_path: Path, compress: object) -> None:
     assert callable(compress)
     path = tmp_path / "x"

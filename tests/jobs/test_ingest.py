@@ -167,8 +167,12 @@ def test_a_dry_run_counts_and_stores_nothing(engine: Engine, tmp_path: Path) -> 
     log = tmp_path / "mail.log"
     log.write_text(reject(NOW) * 3)
     assert ingestion(engine, dry_run=True).run_file(log).events == {"errors": 3}
+    ingestion(engine, dry_run=True).run_stream(io.BytesIO(reject(NOW).encode()))
     assert stored(engine) == {}
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT path FROM source")).all() == []
     assert ingestion(engine).run_file(log).events == {"errors": 3}
+    assert ingestion(engine, dry_run=True).run_file(log).lines == 0
 
 
 def test_json_lines_with_ids_are_stored_once_from_standard_input_too(engine: Engine) -> None:
@@ -179,8 +183,8 @@ def test_json_lines_with_ids_are_stored_once_from_standard_input_too(engine: Eng
 
 
 def test_an_absurd_date_is_counted_and_left_out(engine: Engine) -> None:
-    lines = '{"at":"9999-12-31T23:59:59Z","client":"192.0.2.9","reason":"spamtrap"}\n'
-    lines += '{"at":"0001-01-01T00:00:00Z","client":"192.0.2.9","reason":"spamtrap"}\n'
+    lines = '{"at":"2100-01-01T00:00:00Z","client":"192.0.2.9","reason":"spamtrap"}\n'
+    lines += '{"at":"1989-12-31T23:59:59Z","client":"192.0.2.9","reason":"spamtrap"}\n'
     outcome = ingestion(engine, jsonl=True).run_stream(io.BytesIO(lines.encode()))
     assert (outcome.absurd, outcome.events) == (2, {})
 

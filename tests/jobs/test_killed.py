@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from repzone.store.engine import Engine
 from repzone.store.tables import metadata
-from tests.jobs.samples import NOW, failed_login, history, hit, reject
+from tests.jobs.samples import NOW, delivered, failed_login, greylisted, history, hit, reject, stored
 
 KILLS = 200 if os.environ.get("REPZONE_SOAK") == "1" else 20
 SERIALS = {"id", "listing_id", "exemption_id", "serial"}  # sequences have gaps where a transaction was not committed
@@ -41,15 +41,21 @@ def run() -> Iterator[Run]:
 
 @pytest.fixture
 def log(tmp_path: Path, migrated_url: str, run: Run) -> Path:
-    """A log that was read up to the middle of a session, and was then written to and rotated twice."""
+    """A log that was read up to the middle of a session, and was then written to and rotated twice.
+
+    Of some letters that had to come again, one did.
+    """
     log = tmp_path / "mail.log"
     login = failed_login(NOW, 7)
+    letters = "".join(greylisted(NOW - 2 * 86_400 + n, f"{n}@example.org") for n in range(4))
     log.write_text(history(1, 8) + "".join(login[:2]))
     run(migrated_url, log, 0)
     with log.open("a") as file:
-        file.write("".join(login[2:]) + history(2, 8))
+        file.write("".join(login[2:]) + letters + history(2, 8))
     log.rename(log.with_name("mail.log.2"))
-    log.with_name("mail.log.1").write_text(reject(NOW) * 5 + hit(NOW))
+    log.with_name("mail.log.1").write_text(
+        reject(NOW) * 5 + delivered(NOW - 2 * 86_400 + 900, "2@example.org") + hit(NOW)
+    )
     log.write_text(history(3, 8) + reject(NOW)[:100])
     for age, there in enumerate((log, log.with_name("mail.log.1"), log.with_name("mail.log.2"))):
         os.utime(there, (NOW + 10 - age,) * 2)
@@ -92,6 +98,7 @@ def test_a_killed_run_and_the_next_leave_what_one_run_would_have_left(
     calls = run(migrated_url, log, 0)
     wanted = dump(engine)
     assert all(wanted[name] for name in ("event", "hit", "listing", "listing_evidence", "source_file"))
+    assert stored(engine)["greylist_never_retried"] == 3
     dice = random.Random(KILLS)
     for number in range(KILLS):
         restore()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -43,10 +44,48 @@ def matches(path: Path, *rows: FileRow) -> list[int]:
         ("mail.log.3.zst", "mail.log"),
         ("maillog.gz", "maillog"),
         ("mail.info", "mail.info"),
+        ("mail.log-2026112413", "mail.log"),
+        ("mail.log-202611", "mail.log"),
+        ("mail.log-2026-11-24", "mail.log"),
+        ("mail.log-2026-11-24_13.bz2", "mail.log"),
+        ("mail.log.20261124T130000.xz", "mail.log"),
+        ("mail-20261124.log", "mail.log"),
+        ("mail_2026-11-24.log.gz", "mail.log"),
+        ("mail.log.old", "mail.log"),
+        ("syslog.1.log", "syslog.log"),
+        ("mx-1", "mx-1"),
+        ("mx-1-20261124", "mx-1"),
+        ("mx.example.net", "mx.example.net"),
+        ("mx.1", "mx.1"),
+        ("mail.1.log", "mail.1.log"),
+        ("192.0.2.5", "192.0.2.5"),
+        ("192.0.2.5.gz", "192.0.2.5"),
+        ("192.0.2.5.log", "192.0.2.5.log"),
+        ("192.0.2.5.log.1", "192.0.2.5.log"),
     ],
 )
 def test_a_rotated_file_is_known_by_its_name_to_have_been_the_live_log(name: str, live: str) -> None:
     assert live_path(Path("/var/log") / name).name == live
+
+
+@pytest.mark.parametrize("rotated", ["mx.1", "mx.2.gz", "192.0.2.5.1", "mail.1.log"])
+def test_a_number_that_could_be_the_logs_own_tells_of_a_rotation_where_the_live_log_is(
+    tmp_path: Path, rotated: str
+) -> None:
+    for name in ("mx", "192.0.2.5", "mail.log"):
+        write(tmp_path / name, b"live")
+    live = live_path(tmp_path / rotated)
+    assert live != tmp_path / rotated
+    write(tmp_path / rotated, b"old")
+    assert rotated_paths(live) == [tmp_path / rotated]
+
+
+def test_the_log_itself_by_another_name_is_none_of_its_rotated_files(tmp_path: Path) -> None:
+    dated = write(tmp_path / "mail.log-20261124", b"live")
+    older = write(tmp_path / "mail.log-20261123", b"old")
+    (tmp_path / "mail.log").symlink_to(dated)
+    os.link(dated, tmp_path / "mail.log.1")
+    assert rotated_paths(tmp_path / "mail.log") == [older]
 
 
 def test_rotated_files_are_found_oldest_first_and_nothing_else(tmp_path: Path) -> None:
@@ -88,14 +127,22 @@ def test_a_file_that_differs_only_before_the_position_is_another(tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", ["mail.log.1", "mail.log.1.gz"])
+def test_a_row_of_the_first_version_tells_of_the_first_octets_alone(tmp_path: Path, name: str) -> None:
+    """Whose fingerprint was the SHA-256 of them."""
+    path = write(tmp_path / name, TEXT[:2000] + b"other\n" + TEXT[2006:3000])
+    rows = [FileRow(end, sha256(TEXT[:1024]).digest(), 1024, end, 0) for end in (1024, 2990, 3000, 3001)]
+    assert matches(path, *rows, FileRow(1, sha256(TEXT[1:1025]).digest(), 1024, 2000, 0)) == [1024, 2990, 3000]
+
+
+@pytest.mark.parametrize("name", ["mail.log.1", "mail.log.1.gz"])
 def test_a_copy_that_ends_before_the_position_holds_nothing_new(tmp_path: Path, name: str) -> None:
     with open_log(write(tmp_path / name, TEXT[:3000])) as log:
         assert is_old_copy(log, [row(1, TEXT[:500]), row(2, TEXT[:3001])])
         assert not is_old_copy(log, [row(1, TEXT[:500]), row(2, TEXT[:3000]), row(3, b"x" * 4000)])
 
 
-def chosen(rows: list[FileRow], *taken: int, live: bool) -> int | None:
-    found = choose(rows, taken, live=live)
+def chosen(rows: list[FileRow], *taken: int, live: bool, end: int | None = None) -> int | None:
+    found = choose(rows, taken, live=live, end=end)
     return found.id if found else None
 
 
@@ -121,3 +168,5 @@ def test_an_original_and_its_compressed_file_have_one_row() -> None:
 def test_a_log_that_begins_as_its_rotated_file_is_a_copy_only_if_that_cannot_be_chance() -> None:
     assert chosen([row(1, TEXT[:500])], 1, live=True) is None
     assert chosen([row(1, TEXT[:5000])], 1, live=True) == 1
+    assert chosen([row(1, TEXT[:500])], 1, live=True, end=507) is None
+    assert chosen([row(1, TEXT[:500])], 1, live=True, end=500) == 1

@@ -1,5 +1,7 @@
 """The tables: what the migrations leave is what the code believes, and they can be taken back."""
 
+from hashlib import sha256
+
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -56,6 +58,15 @@ INSERT INTO event (at, count, source_id, category, reason, late, client, key, co
     ('2026-09-21 12:00:01+00', 1, 1, 'errors', 'timeout', true, '2001:db8::1', '2001:db8::/64', 'postfix/smtpd', NULL),
     ('2026-09-22 00:00:00+00', 1, 1, 'spam', 'spamtrap', false, '192.0.2.7', '192.0.2.7', '', NULL);
 """
+OLD_FILES = """
+INSERT INTO source_file (source_id, fingerprint, fingerprint_length, position, lines, began)
+    VALUES (1, sha256('old'), 3, 5000, 9, now())
+"""
+NEW_FILES = """
+INSERT INTO source_file (source_id, fingerprint, fingerprint_length, position, lines, began)
+    VALUES (1, sha256('new') || '0123456789abcdef', 3, 6000, 9, now())
+"""
+FILES = "SELECT position, fingerprint FROM source_file ORDER BY position"
 EVENTS = """
 SELECT tableoid::regclass::text, at, count, source_id, category::text, reason::text, late, client, key, component,
     coalesce(detail, '')
@@ -86,6 +97,26 @@ def test_events_are_kept_when_their_table_gets_another_shape_and_back(database_u
         add_days(engine, [1_790_000_000 + 86400 * day for day in range(3)])
         downgrade(engine, SCRIPTS, "0001")
         assert events() == before
+    finally:
+        engine.dispose()
+
+
+def test_files_are_known_again_in_another_version_and_back(database_url: str) -> None:
+    engine = connect(database_url)
+    old, new = (5000, sha256(b"old").digest()), (6000, sha256(b"new").digest())
+    try:
+        upgrade(engine, SCRIPTS)
+        downgrade(engine, SCRIPTS, "0001")
+        with engine.begin() as connection:
+            connection.exec_driver_sql(OLD_EVENTS)
+            connection.exec_driver_sql(OLD_FILES)
+        upgrade(engine, SCRIPTS)
+        with engine.begin() as connection:
+            assert connection.exec_driver_sql(FILES).all() == [old]
+            connection.exec_driver_sql(NEW_FILES)
+        downgrade(engine, SCRIPTS, "0001")
+        with engine.connect() as connection:
+            assert connection.exec_driver_sql(FILES).all() == [old, new]
     finally:
         engine.dispose()
 
