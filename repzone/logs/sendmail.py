@@ -84,7 +84,7 @@ _PLACE = re.compile(rf", relay={_PEER}, (?P<action>reject=|discard\s*\Z|quaranti
 _ADDRESSES = {"check_rcpt", "check_mail"}
 # What a client may hold together in an address; a backslash may stand for itself in a log, or for what it replaced.
 _QUOTED = r'"[^"\\]*+"|\([^()\\]*+\)'
-_GROUP = re.compile(rf'{_QUOTED}|<(?>(?:[^<>"\\()]++|{_QUOTED})*)>')
+_ARGUMENT = re.compile(rf'<(?>(?:[^<>"\\()]++|{_QUOTED})*)>(?>(?:, arg2=[\w.:-]*+)?)')
 _ANSWER = re.compile(r", arg2=127\.\d{1,3}\.\d{1,3}\.\d{1,3}\Z")
 _OUTBOUND = {"tls_server", "tls_rcpt", "try_tls", "authinfo", "queuegroup", "trust_auth"}
 _BY_RULESET = {
@@ -266,12 +266,15 @@ def _ruleset(header: Header, queue: str, body: str) -> Fact | None:
 
 
 def _find_place(head: re.Match[str]) -> tuple[re.Match[str] | None, bool]:
-    """Give where `relay=` names the client, and whether that is certain: nothing else may look like such a place,
-    if need be when all that brackets and quotes hold together is left out.
+    """Give where `relay=` names the client, and whether that is certain: because there is one only, or because it
+    stands right behind an address that brackets and quotes hold together.
     """
     body = head.string
-    if body.count(", relay=") > 1 and head["name"] in _ADDRESSES and "\\" not in body:
-        body = _GROUP.sub(lambda group: "_" * len(group[0]), body)
+    if body.count(", relay=") > 1 and head["name"] in _ADDRESSES:
+        argument = _ARGUMENT.match(body, head.end())
+        place = _PLACE.match(body, argument.end()) if argument is not None else None
+        if place is not None:
+            return place, True
     places = list(_PLACE.finditer(body, head.end()))
     return (places[-1] if places else None), body.count(", relay=") == 1
 
