@@ -88,15 +88,16 @@ def _first_answer(server: tuple[str, int], qname: str, patience: float) -> None:
 
 @contextmanager
 def _running(*words: str, wait: bool = False) -> Iterator[None]:
-    process = subprocess.Popen([REPZONE, *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    try:
-        yield
-    finally:
-        if not wait:
-            process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=60)
-        if process.returncode:
-            sys.exit(f"repzone {words[0]}: {said}")
+    with tempfile.TemporaryFile("w+") as said:  # a pipe that nobody reads would stop it
+        process = subprocess.Popen([REPZONE, *words], stdout=subprocess.DEVNULL, stderr=said)
+        try:
+            yield
+        finally:
+            if not wait:
+                process.send_signal(signal.SIGTERM)
+            if process.wait(60):
+                said.seek(0)
+                sys.exit(f"repzone {words[0]}: {said.read()}")
 
 
 def _free_port() -> int:
