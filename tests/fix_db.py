@@ -25,6 +25,12 @@ POSTGRES_15 = Path("/usr/lib/postgresql/15/bin")
 _numbers = count(1)
 
 
+as_root = pytest.mark.skipif(
+    os.geteuid() != 0 and os.environ.get("REPZONE_REQUIRE_MTA") != "1", reason="needs root; REPZONE_REQUIRE_MTA=1 fails"
+)
+"""Marks a test that becomes other accounts."""
+
+
 def with_database(url: str, name: str) -> str:
     """Give libpq's URL of another database of the same server."""
     return make_url(url).set(drivername="postgresql", database=name).render_as_string(hide_password=False)

@@ -197,7 +197,7 @@ def _print_invitation(
     _print_dig(server, qname(NEVER, zone), ("",), ("",), "(nothing: others forge this address, it did no wrong)")
     console.print(made)
     console.print("\nOr ask repzone itself:\n")
-    command = Path(sys.argv[0])
+    command = Path(sys.argv[0]).absolute()  # the other terminal may be anywhere
     config = settings.file
     first = an_address(_samples(listings)[0].client)
     for line in (f"check {first}", "listings", "listings --all --category spam -o json"):

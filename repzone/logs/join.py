@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from operator import itemgetter
 
 from repzone.logs.fact import Fact, Kind, parse_client
 from repzone.logs.state import LINGER, LOOPBACK, REUSED, Message, Session, State, drop_before, is_reserved, keep
@@ -195,7 +196,7 @@ def _wait(state: State, fact: Fact, client: Client, line: int) -> Outcome:
     at, component = state.letters.get(name, (0, fact.component))
     if component != fact.component and abs(fact.at - at) < _SAME_ATTEMPT:
         return ()
-    drop_before(state.letters, fact.at - _SAME_ATTEMPT)
+    drop_before(state.letters, fact.at - _SAME_ATTEMPT, itemgetter(0))
     keep(state.letters, name, [fact.at, fact.component])
     return (event, Wait(fact.at, client, letter, component=fact.component, line=line))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from operator import attrgetter
@@ -29,7 +29,6 @@ LOOPBACK = {"127.0.0.1", "::1"}
 """What this machine calls itself."""
 
 V = TypeVar("V")
-T = TypeVar("T", "Session", "Message", Attempts)
 _RESERVED = Exemptions()
 
 
@@ -139,7 +138,7 @@ class State:
         session = Session(client, at, whole)
         if key:
             keep(self.sessions, key, session)
-            _drop_before(self.sessions, at - REUSED)
+            drop_before(self.sessions, at - REUSED)
         return session
 
     def take(self, queue: str, client: str, at: int, login: bool = False) -> Message:
@@ -147,14 +146,14 @@ class State:
         message = Message(client, at, login)
         self.forget(queue)
         keep(self.messages, queue, message)
-        _drop_before(self.messages, at - REUSED)
+        drop_before(self.messages, at - REUSED)
         return message
 
     def attempts_of(self, key: str, at: int) -> Attempts:
         """Give the failed logins of a session, or of a client at a server, as far as lines told of them."""
         attempts = self.attempts.get(key) or Attempts(at)
         keep(self.attempts, key, attempts)
-        _drop_before(self.attempts, at - REUSED)
+        drop_before(self.attempts, at - REUSED)
         return attempts
 
     def remove(self, queue: str, at: int) -> None:
@@ -214,19 +213,10 @@ class State:
         return client, queue or found
 
 
-def _drop_before(known: OrderedDict[str, T], at: int) -> None:
+def drop_before(known: OrderedDict[str, V], at: int, instant: Callable[[V], int] = attrgetter("at")) -> None:
     """Take out the values in front that are from before `at`: nobody asks for them any more."""
-    while known and next(iter(known.values())).at < at:
+    while known and instant(next(iter(known.values()))) < at:
         known.popitem(last=False)
-
-
-def drop_before(known: OrderedDict[str, list[Any]], at: int) -> None:
-    """Take out the values in front whose instant, which they begin with, is before `at`."""
-    while known:
-        key, value = next(iter(known.items()))
-        if value[0] >= at:
-            break
-        del known[key]
 
 
 def keep(known: OrderedDict[str, V], key: str, value: V, limit: int = LIMIT) -> None:

@@ -14,10 +14,10 @@ import pytest
 
 from repzone.store import account
 from repzone.store.embedded import running, status
+from tests.fix_db import as_root
 from tests.fix_embedded import ask, is_gone, refused, server
 
 NOBODY = 65534
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
 def child_status(act: Callable[[], None], uid: int) -> int:

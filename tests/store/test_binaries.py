@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 import stat
 import threading
@@ -14,10 +13,8 @@ import pytest
 
 from repzone.store import account, binaries
 from repzone.store.embedded import running
-from tests.fix_db import POSTGRES_15, missing
+from tests.fix_db import POSTGRES_15, as_root, missing
 from tests.fix_embedded import ask, is_gone, refused, server, use
-
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
 def copy_of_the_wheel(folder: Path) -> Path:
