@@ -47,7 +47,7 @@ clean: ## remove what the targets made
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/run.stamp: requirements.lock pyproject.toml hatch_build.py $(wildcard repzone/fastpath/*.[ch]) | $(BIN)/python
+$(VENV)/run.stamp: requirements.lock pyproject.toml hatch_build.py $(wildcard repzone/*/*.[ch]) | $(BIN)/python
 	@echo "Installing repzone into $(VENV) ..."
 	@$(PIP) install --require-hashes -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .

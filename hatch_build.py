@@ -1,4 +1,4 @@
-"""C sources of `repzone/fastpath` in, one extension module each out; without compiler or headers none, and a notice.
+"""C sources of the package (`repzone/*/_NAME.c`) in, an extension module of each out; without a compiler none.
 
 They use the limited API of Python 3.11 (PEP 384), so one build serves every later version. Set REPZONE_CFLAGS to add
 to the compiler's flags (`-Werror`, sanitizers), REPZONE_FASTPATH=require to fail where they cannot be built, or
@@ -23,11 +23,11 @@ class CompiledCore(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, and tell hatchling what came of it."""
-        folder = Path(self.root) / "repzone" / "fastpath"
-        for stale in folder.glob("*.so"):
+        package = Path(self.root) / "repzone"
+        for stale in package.glob("*/_*.so"):
             stale.unlink()
         wanted = os.environ.get("REPZONE_FASTPATH", "")
-        sources = [] if wanted == "off" else sorted(folder.glob("*.c"))
+        sources = [] if wanted == "off" else sorted(package.glob("*/_*.c"))
         try:
             built = [compile_module(source) for source in sources]
         except (OSError, subprocess.CalledProcessError) as error:
@@ -41,7 +41,7 @@ class CompiledCore(BuildHookInterface[Any]):
             return
         if built:
             build_data["pure_python"] = False
-            build_data["artifacts"] += [f"/repzone/fastpath/{file.name}" for file in built]
+            build_data["artifacts"] += [f"/{file.relative_to(self.root)}" for file in built]
             build_data["tag"] = f"cp311-abi3-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
 
 
