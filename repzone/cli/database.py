@@ -3,19 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import structlog
-
 from repzone import shipped
 from repzone.clock import Clock
 from repzone.config import EMBEDDED, Settings, load_policy
 from repzone.errors import ConfigError
-from repzone.policy.rules import parse as parse_policy
 from repzone.store.embedded import running
 from repzone.store.engine import Engine, answering, connect, require_current
 from repzone.store.exemptions import store_own_networks
 from repzone.store.policies import load_policy as store_policy
-
-log = structlog.get_logger()
 
 
 @contextmanager
@@ -53,8 +48,6 @@ def open_database(settings: Settings, clock: Clock) -> Iterator[Engine]:
 def prepare(engine: Engine, settings: Settings, now: int) -> None:
     """Check the tables, and put the configured policy and own networks in force where they differ."""
     text, source = load_policy(settings)
-    for key in parse_policy(text, source).not_in_force():
-        log.warning("policy.key_not_in_force", file=source, key=key)
     require_current(engine, shipped.folder("migrations"))
     with answering(), engine.begin() as connection:
         store_policy(connection, text, source, now)

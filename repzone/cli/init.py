@@ -13,7 +13,7 @@ from repzone.cli.output import console, print_json
 from repzone.cli.wall import clock
 from repzone.config import NAME, TEMPLATE, load, load_zones
 from repzone.errors import RepzoneError
-from repzone.policy.rules import SHIPPED
+from repzone.policy.rules import INITIAL
 from repzone.store.migrate import upgrade
 
 
@@ -30,7 +30,7 @@ def init(
     Example: mkdir /etc/repzone && cd /etc/repzone && repzone init
     """
     folder = config.absolute().parent
-    contents = {config.absolute(): TEMPLATE, folder / "policy.toml": SHIPPED}
+    contents = {config.absolute(): TEMPLATE, folder / "policy.toml": INITIAL}
     written = []
     try:
         for file, text in contents.items():

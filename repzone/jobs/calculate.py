@@ -25,10 +25,14 @@ BATCH = 1000
 
 @dataclass(slots=True)
 class Outcome:
-    """What a run decided: clients looked at (one for each category), new listings by category."""
+    """What a run decided: clients looked at (one for each category), new listings by category, and how many of these
+    are held by the brake; clients that clean mail spared.
+    """
 
     clients: int = 0
     listings: Counter[str] = field(default_factory=Counter)
+    held: int = 0
+    spared: int = 0
 
 
 def run(
@@ -52,7 +56,13 @@ def run(
         else:
             while _committed_batch(engine, clock(), outcome, most):
                 progress(outcome.clients)
-    log.info("calculate.done", clients=outcome.clients, listings=outcome.listings.total(), dry_run=dry_run)
+    log.info(
+        "calculate.done",
+        **{"clients": outcome.clients, "listings": outcome.listings.total(), "held": outcome.held},
+        **{"spared": outcome.spared, "dry_run": dry_run},
+    )
+    if outcome.held:
+        log.warning("calculate.braked", held=outcome.held, see="repzone held list")
     return outcome
 
 
@@ -65,13 +75,13 @@ def _batch(connection: Connection, now: int, outcome: Outcome, most: int, dry_ru
     """Decide for some clients; False when none was due."""
     rulebook = load_rulebook(connection)
     cases = take_pending(connection, rulebook, Exemptions(load_exemptions(connection)), now, most)
-    decisions = [
-        (case, decision)
+    judged = [
+        (case, calculate(case.offences, case.earlier, case.category, rulebook, case.clean, case.spared))
         for case in cases
-        for decision in calculate(case.offences, case.earlier, case.category, rulebook)
     ]
     if not dry_run:
-        add_decisions(connection, decisions, now)
+        outcome.held += add_decisions(connection, judged, rulebook.at(now).policy.brake_listings, now)
     outcome.clients += len(cases)
-    outcome.listings.update(case.category for case, _ in decisions)
+    outcome.listings.update(case.category for case, judgement in judged for _ in judgement.listings)
+    outcome.spared += sum(bool(judgement.spared) for _, judgement in judged)
     return bool(cases)

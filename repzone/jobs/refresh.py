@@ -12,7 +12,7 @@ import structlog
 
 from repzone.clock import Clock
 from repzone.errors import RepzoneError
-from repzone.store.changes import CHANGE, current_serial, listen, load_changes, load_zone
+from repzone.store.changes import CHANGE, current_serial, listen, load_changes, load_paused, load_zone
 from repzone.store.engine import Engine, answering
 from repzone.store.exemptions import load_exemptions
 from repzone.zone.table import Table
@@ -28,10 +28,13 @@ SWEEP = 60
 
 @dataclass(slots=True)
 class Feed:
-    """A table and how fresh it is: the last serial in it (None: never loaded), monotonic time of the last look."""
+    """A table and how fresh it is: the last serial in it (None: never loaded), monotonic time of the last look; the
+    apexes of zones that are paused.
+    """
 
     table: Table
     serial: int | None = None
+    paused: frozenset[str] = frozenset()
     looked: float = 0.0
     swept: int = 0
 
@@ -91,9 +94,10 @@ def refresh(engine: Engine, feed: Feed, now: int) -> None:
         elif serial > feed.serial:
             with engine.connect() as connection:
                 changes = load_changes(connection, feed.serial)
+                feed.paused = load_paused(connection)
             for change in changes:
                 feed.table.apply(change)
-            feed.serial = changes[-1].serial if changes else serial
+            feed.serial = max(serial, changes[-1].serial if changes else 0)
             log.info("zone.refreshed", serial=feed.serial, changes=len(changes))
     if now - feed.swept >= SWEEP:
         feed.table.sweep(now)
@@ -106,6 +110,7 @@ def _load(engine: Engine, feed: Feed, now: int) -> None:
     with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
         serial, listings = load_zone(connection, now)
         exemptions = load_exemptions(connection)
+        feed.paused = load_paused(connection)
     feed.table.replace(listings, exemptions)
     feed.serial = serial
     log.info("zone.loaded", serial=serial, listings=len(listings), exemptions=len(exemptions))

@@ -1,7 +1,7 @@
 """Policy text in, `Policy` out; a `Rulebook` gives the policy that was in force at an instant.
 
-SHIPPED is the policy that `repzone init` writes, and the default of every key: a policy file need only say what
-it changes. Durations are seconds once parsed.
+SHIPPED is the default of every key: a policy file need only say what it changes. `repzone init` writes INITIAL, which
+weighs clean mail too. Durations are seconds once parsed.
 """
 
 import tomllib
@@ -28,18 +28,26 @@ ipv6_prefix = 64        # an IPv6 client is listed as the network of this length
 # When the points of the last `window` reach `threshold`, the client is listed; the first time for the first
 # of `durations`, the second time for the second, and so on; the last one also for every further time.
 # `shadow = true` decides and shows, but publishes nothing.
+# `max_clean = 20` spares a client whose accepted messages outnumber its offences by more than that factor, over the
+# window or a day, whichever is longer: a big provider is not listed for the few spammers among its customers.
+
+# When more listings than this begin within an hour, further ones are held until you have looked at them
+# (`repzone held list`); unless said: 1,000, or a fifth of the active ones if that is more.
+# brake_listings = 1000
 
 [categories.errors]
 threshold = 10
 window = "1h"
 durations = ["2h", "4h", "8h", "16h", "24h"]
 message = "Too many errors from your IP"
+# max_clean = 20
 
 [categories.spam]
 threshold = 3
 window = "6h"
 durations = ["3h", "6h", "12h", "24h"]
 message = "Too many spams from your IP"
+# max_clean = 20
 
 [categories.virus]
 threshold = 1
@@ -72,7 +80,9 @@ no_auth_attempt = 0
 spam_tagged = 0
 """
 
-DAY = 86400
+INITIAL = SHIPPED.replace("\n# max_clean", "\nmax_clean")
+
+HOUR, DAY = 3600, 86400
 Length = Annotated[Duration, Field(ge=1, le=366 * DAY)]
 
 
@@ -85,6 +95,11 @@ class CategoryRules(Section):
     shadow: bool = False
     max_clean: float | None = Field(default=None, gt=0)
     message: str = Field(min_length=1, max_length=60, pattern=r"^[ -~]+$")
+
+    @property
+    def span(self) -> int:
+        """The seconds over which clean mail is weighed against offences."""
+        return max(self.window, DAY)
 
 
 class Categories(Section):
@@ -136,11 +151,6 @@ class Policy(Section):
         length = ladder[min(offence, len(ladder)) - 1]
         return max(self.min_duration, min(length, self.max_duration))
 
-    def not_in_force(self) -> list[str]:
-        """Name the keys that are set and that nothing obeys yet, so that nobody relies on them."""
-        keys = ["brake_listings"] if self.brake_listings is not None else []
-        return keys + [f"categories.{name}.max_clean" for name, rules in self.categories if rules.max_clean is not None]
-
     def messages(self) -> dict[str, str]:
         """Give the sentence with which the TXT of each category begins."""
         return {name: rules.message for name, rules in self.categories}
@@ -186,6 +196,13 @@ class Rulebook:
         """Give the version in force at that instant."""
         return self.versions[max(0, bisect_right(self._starts, instant) - 1)]
 
-    def longest_window(self, category: Category) -> int:
-        """Give the longest window in seconds that any version has: how far back an event can matter."""
-        return max(version.policy.rules(category).window for version in self.versions)
+    def reach(self, category: Category) -> int:
+        """Give how far back in seconds an event can matter by any version."""
+        return max(
+            rules.window if rules.max_clean is None else rules.span
+            for rules in (version.policy.rules(category) for version in self.versions)
+        )
+
+    def weighs_clean(self, category: Category) -> bool:
+        """Tell whether any version weighs clean mail against offences of that category."""
+        return any(version.policy.rules(category).max_clean is not None for version in self.versions)

@@ -4,31 +4,68 @@ from collections.abc import Iterator, Sequence
 
 import psycopg
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
 
 from repzone.model import Change, Client, Exemption, Listing
 from repzone.store.engine import answering, instant, seconds
-from repzone.store.tables import change_serial, listing, listing_change
+from repzone.store.tables import change_serial, listing, listing_change, zone_pause
 
 CHANGE = "repzone_change"
 """The channel that a commit of changes notifies."""
 
 
-def add_changes(connection: sa.Connection, listing_ids: Sequence[int], now: int) -> int:
-    """Write how these listings stand now as changes; gives the last serial.
+def lock_serials(connection: sa.Connection) -> None:
+    """Let every other writer of changes wait until this transaction ends: do it late."""
+    connection.execute(sa.select(change_serial.c.serial).with_for_update())
+
+
+def add_changes(connection: sa.Connection, listing_ids: Sequence[int], now: int, act: int | None = None) -> int:
+    """Write how these listings stand now as changes, by whose act if any; gives the last serial.
 
     From here to commit every other writer of changes waits: do it last in the transaction.
     """
-    return _add(connection, _ADD, listing_ids, now)
+    return _add(connection, _ADD, listing_ids, now, act)
 
 
-def add_exemption_changes(connection: sa.Connection, exemption_ids: Sequence[int], now: int) -> int:
+def add_exemption_changes(
+    connection: sa.Connection, exemption_ids: Sequence[int], now: int, act: int | None = None
+) -> int:
     """Write how these exemptions stand now as changes; gives the last serial. Do it last in the transaction."""
-    return _add(connection, _ADD_EXEMPTIONS, exemption_ids, now)
+    return _add(connection, _ADD_EXEMPTIONS, exemption_ids, now, act)
 
 
-def _add(connection: sa.Connection, statement: sa.TextClause, numbers: Sequence[int], now: int) -> int:
+def set_paused(connection: sa.Connection, apexes: Sequence[str], paused: bool, now: int, act: int | None) -> list[str]:
+    """Pause zones, or let them answer again; give those for which that is new. Do it last in the transaction."""
+    lock_serials(connection)
+    if paused:
+        rows = [{"apex": apex, "since": instant(now)} for apex in sorted(apexes)]
+        query = insert(zone_pause).values(rows).on_conflict_do_nothing().returning(zone_pause.c.apex)
+        changed = list(connection.scalars(query))
+    else:
+        gone = zone_pause.delete().where(zone_pause.c.apex.in_(apexes)).returning(zone_pause.c.apex)
+        changed = sorted(connection.scalars(gone))
+    if changed:
+        last = _next_serials(connection, len(changed))
+        end = None if paused else instant(now)
+        rows = [
+            {"serial": last - len(changed) + n, "at": instant(now), "apex": apex, "began": instant(now)}
+            | {"expires": end, "act_id": act}
+            for n, apex in enumerate(changed, 1)
+        ]
+        connection.execute(listing_change.insert(), rows)
+        connection.exec_driver_sql(f"NOTIFY {CHANGE}")
+    return changed
+
+
+def load_paused(connection: sa.Connection) -> frozenset[str]:
+    """Give the apexes of the zones in which only the test entries answer."""
+    return frozenset(connection.scalars(sa.select(zone_pause.c.apex)))
+
+
+def _add(connection: sa.Connection, statement: sa.TextClause, numbers: Sequence[int], now: int, act: int | None) -> int:
     last = _next_serials(connection, len(numbers))
-    connection.execute(statement, {"before": last - len(numbers), "ids": list(numbers), "now": instant(now)})
+    arguments = {"before": last - len(numbers), "ids": list(numbers), "now": instant(now), "act": act}
+    connection.execute(statement, arguments)
     connection.exec_driver_sql(f"NOTIFY {CHANGE}")
     return last
 
@@ -53,14 +90,14 @@ def load_zone(connection: sa.Connection, now: int) -> tuple[int, list[Listing]]:
 
 
 def load_changes(connection: sa.Connection, after: int) -> list[Change]:
-    """Give the changes after a serial, in order."""
+    """Give the changes of listings and exemptions after a serial, in order; pauses of zones are serials too."""
     columns = listing_change.c
     query = (
         sa.select(
             *(columns.serial, columns.key, columns.category, columns.offence),
             *(seconds(columns.began), seconds(columns.expires), columns.state),
         )
-        .where(columns.serial > after)
+        .where(columns.serial > after, columns.apex.is_(None))
         .order_by(columns.serial)
     )
     changes = []
@@ -98,11 +135,11 @@ def _next_serials(connection: sa.Connection, count: int) -> int:
 
 
 _ADD = sa.text("""
-INSERT INTO listing_change (serial, at, listing_id, key, category, offence, began, expires, state)
-SELECT :before + n, :now, listing.id, key, category, offence, began, expires, state
+INSERT INTO listing_change (serial, at, act_id, listing_id, key, category, offence, began, expires, state)
+SELECT :before + n, :now, :act, listing.id, key, category, offence, began, expires, state
 FROM unnest(CAST(:ids AS bigint[])) WITH ORDINALITY AS changed (id, n) JOIN listing ON listing.id = changed.id""")
 
 _ADD_EXEMPTIONS = sa.text("""
-INSERT INTO listing_change (serial, at, exemption_id, key, began, expires)
-SELECT :before + n, :now, exemption.id, network, added, ended
+INSERT INTO listing_change (serial, at, act_id, exemption_id, key, began, expires)
+SELECT :before + n, :now, :act, exemption.id, network, added, ended
 FROM unnest(CAST(:ids AS integer[])) WITH ORDINALITY AS changed (id, n) JOIN exemption ON exemption.id = changed.id""")

@@ -88,7 +88,7 @@ event_id = sa.Table(
     metadata,
     sa.Column("source_id", sa.Integer, sa.ForeignKey("source.id"), primary_key=True),
     sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("at", Instant, nullable=False),
+    sa.Column("at", Instant, nullable=False, index=True),
 )
 
 # Clients that need a new decision: what is new begins at `since`, and is to be decided from `due` on.
@@ -118,6 +118,9 @@ listing = sa.Table(
     sa.CheckConstraint("expires >= began", name="order"),
     sa.UniqueConstraint("key", "category", "began"),
     sa.Index("listing_active_expires_idx", "expires", postgresql_where=sa.text("state = 'active'")),
+    sa.Index("listing_created_idx", "created", postgresql_where=sa.text("state = 'active'")),
+    sa.Index("listing_held_idx", "began", postgresql_where=sa.text("state = 'held'")),
+    sa.Index("listing_expires_idx", "expires"),
 )
 
 listing_evidence = sa.Table(
@@ -128,6 +131,32 @@ listing_evidence = sa.Table(
     sa.Column("count", sa.BigInteger, nullable=False),
     sa.Column("first", Instant, nullable=False),
     sa.Column("last", Instant, nullable=False),
+)
+
+# Up to five lines that led to a listing; they outlive the events.
+listing_sample = sa.Table(
+    "listing_sample",
+    metadata,
+    sa.Column("listing_id", sa.BigInteger, sa.ForeignKey("listing.id"), nullable=False, index=True),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("client", INET, nullable=False),
+    sa.Column("reason", Reason, nullable=False),
+    sa.Column("component", sa.Text, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+)
+
+# Where a client had earned a listing from `began` to `last`, and its clean mail outweighed that.
+spared = sa.Table(
+    "spared",
+    metadata,
+    sa.Column("key", INET, primary_key=True),
+    sa.Column("category", Category, primary_key=True),
+    sa.Column("began", Instant, primary_key=True),
+    sa.Column("last", Instant, nullable=False, index=True),
+    sa.Column("policy_version_id", sa.Integer, sa.ForeignKey("policy_version.id"), nullable=False),
+    sa.Column("points", sa.Integer, nullable=False),
+    sa.Column("offences", sa.Integer, nullable=False),
+    sa.Column("clean", sa.BigInteger, nullable=False),
 )
 
 exemption = sa.Table(
@@ -150,21 +179,46 @@ change_serial = sa.Table(
     sa.CheckConstraint("single", name="single"),
 )
 
-# What became of a listing or an exemption, each row standing for itself.
+# Who did what by hand, when and why. `subject` is an address, network, apex or what was chosen by; `details` the rest.
+act = sa.Table(
+    "act",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("at", Instant, nullable=False, index=True),
+    sa.Column("author", sa.Text, nullable=False),
+    sa.Column("verb", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("details", JSONB, nullable=False),
+)
+
+# Zones in which only the test entries answer.
+zone_pause = sa.Table(
+    "zone_pause",
+    metadata,
+    sa.Column("apex", sa.Text, primary_key=True),
+    sa.Column("since", Instant, nullable=False),
+)
+
+# What became of a listing, an exemption or the pause of a zone, each row standing for itself; by whose act, if any.
 listing_change = sa.Table(
     "listing_change",
     metadata,
     sa.Column("serial", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("at", Instant, nullable=False),
-    sa.Column("listing_id", sa.BigInteger, sa.ForeignKey("listing.id"), nullable=True),
+    sa.Column("at", Instant, nullable=False, index=True),
+    sa.Column("listing_id", sa.BigInteger, sa.ForeignKey("listing.id"), nullable=True, index=True),
     sa.Column("exemption_id", sa.Integer, sa.ForeignKey("exemption.id"), nullable=True),
-    sa.Column("key", INET, nullable=False),
+    sa.Column("apex", sa.Text, nullable=True),
+    sa.Column("act_id", sa.BigInteger, sa.ForeignKey("act.id"), nullable=True),
+    sa.Column("key", INET, nullable=True),
     sa.Column("category", Category, nullable=True),
     sa.Column("offence", sa.Integer, nullable=True),
     sa.Column("began", Instant, nullable=False),
     sa.Column("expires", Instant, nullable=True),
     sa.Column("state", State, nullable=True),
-    sa.CheckConstraint("(listing_id IS NULL) <> (exemption_id IS NULL)", name="subject"),
+    sa.CheckConstraint(
+        "num_nonnulls(listing_id, exemption_id, apex) = 1 AND (apex IS NULL) = (key IS NOT NULL)", name="subject"
+    ),
 )
 
 # Refusals that our own zones caused, an hour at a time; without a listing when none was found for them.
@@ -173,8 +227,8 @@ hit = sa.Table(
     metadata,
     sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
     sa.Column("key", INET, nullable=False),
-    sa.Column("hour", Instant, nullable=False),
-    sa.Column("listing_id", sa.BigInteger, sa.ForeignKey("listing.id"), nullable=True),
+    sa.Column("hour", Instant, nullable=False, index=True),
+    sa.Column("listing_id", sa.BigInteger, sa.ForeignKey("listing.id"), nullable=True, index=True),
     sa.Column("count", sa.BigInteger, nullable=False),
     sa.UniqueConstraint("key", "hour", "listing_id", postgresql_nulls_not_distinct=True),
 )
@@ -188,6 +242,7 @@ traffic = sa.Table(
     sa.Column("messages", sa.BigInteger, nullable=False),
     sa.Column("key", INET, nullable=False),
     sa.PrimaryKeyConstraint("key", "hour"),
+    sa.Index("traffic_hour_idx", "hour", postgresql_using="brin"),
 )
 
 # A letter (keyed hash of sender and recipient) that a client's network was told to bring again, as all logs tell it up
@@ -219,5 +274,14 @@ secret = sa.Table(
     sa.Column("single", sa.Boolean, primary_key=True, server_default=sa.true()),
     sa.Column("key", BYTEA, nullable=True),
     sa.Column("digest", BYTEA, nullable=False),
+    sa.CheckConstraint("single", name="single"),
+)
+
+# One row once something was pruned: when that was.
+sweep = sa.Table(
+    "sweep",
+    metadata,
+    sa.Column("single", sa.Boolean, primary_key=True, server_default=sa.true()),
+    sa.Column("pruned", Instant, nullable=False),
     sa.CheckConstraint("single", name="single"),
 )

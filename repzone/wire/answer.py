@@ -11,7 +11,7 @@ from repzone.model import V4, Client, Listing
 from repzone.wire.query import AAAA, ANY, ANY_CLASS, AXFR, IN, IXFR, NS, NXNAME, SOA, TXT, A, Fault, Query
 from repzone.zone.definition import LISTED, STATUS, Addresses, Zone
 from repzone.zone.names import Name, Unnamed, from_labels, may_hold_names
-from repzone.zone.table import Found, Table
+from repzone.zone.table import NOTHING, Found, Table
 from repzone.zone.texts import MAX_TEXT
 
 LOOPBACK_NET = 127 << 24
@@ -94,7 +94,7 @@ class View:
     """What the server knows at this instant.
 
     `serial` is that of the last change in the table, `age` the seconds since the data was last known to be whole:
-    None before the first time.
+    None before the first time. In the zones whose apex is in `paused` only the test entries are listed.
     """
 
     zones: tuple[Zone, ...]
@@ -102,6 +102,7 @@ class View:
     serial: int
     age: int | None
     max_stale: int = 86400
+    paused: frozenset[str] = frozenset()
 
 
 def answer(query: Query, client: Client, now: int, view: View) -> Answer:
@@ -166,7 +167,8 @@ def _records(query: Query, now: int, zone: Zone, view: View) -> tuple[tuple[Rrse
         return (), Outcome.STALE
     if not isinstance(client, Client):
         return (), Outcome.NO_DATA if client is Unnamed.PARTIAL else Outcome.NO_NAME
-    rrsets = _client_records(query, client, now, zone, view.table.lookup(client, now))
+    found = view.table.lookup(client, now) if zone.apex not in view.paused else NOTHING
+    rrsets = _client_records(query, client, now, zone, found)
     if not rrsets and not may_hold_names(labels):
         return (), Outcome.NO_NAME
     return rrsets, Outcome.HIT

@@ -50,7 +50,7 @@ def listed() -> dict[tuple[str, Category], list[Decision]]:
             offences[key].append(Offence(event.at, event.reason, event.count))
     for done in offences.values():
         done.sort(key=lambda offence: offence.at)
-    decided = {key: calculate(done, (), key[1], rulebook) for key, done in offences.items()}
+    decided = {key: calculate(done, (), key[1], rulebook).listings for key, done in offences.items()}
     return {key: decisions for key, decisions in decided.items() if decisions}
 
 

@@ -21,7 +21,13 @@ class Ban:
     reasons: dict[str, int]
 
 
-def bans(offences: Sequence[Offence], earlier: Sequence[Listing], category: Category, rulebook: Rulebook) -> list[Ban]:
+def bans(
+    offences: Sequence[Offence],
+    earlier: Sequence[Listing],
+    category: Category,
+    rulebook: Rulebook,
+    clean: Sequence[tuple[int, int]] = (),
+) -> list[Ban]:
     made: list[Ban] = []
     for t in sorted({offence.at for offence in offences}):
         listings: list[tuple[int, int, str]] = [(old.began, old.expires, old.state) for old in earlier]
@@ -41,6 +47,12 @@ def bans(offences: Sequence[Offence], earlier: Sequence[Listing], category: Cate
         holds_weight = any(offence.at == t for offence, _ in counting)
         if not holds_weight or sum(offence.count * weight for offence, weight in counting) < rules.threshold:
             continue
+        if rules.max_clean is not None:
+            span = max(rules.window, 86400)
+            messages = sum(n for hour, n in clean if t - span <= hour and hour + 3600 <= t)
+            guilt = sum(o.count for o, weight in weights if weight > 0 and t - span < o.at <= t and o.at >= last_end)
+            if messages > rules.max_clean * guilt:
+                continue
         remembered = [
             began
             for began, _, state in listings

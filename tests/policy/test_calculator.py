@@ -1,13 +1,14 @@
 """The calculator: a table of cases, and the laws that hold for every history."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from repzone.model import Client, Listing, State
-from repzone.policy.calculator import Decision, Offence, calculate
+from repzone.policy.calculator import Decision, Judgement, Offence, Spared, calculate
 from repzone.policy.rules import Rulebook, Version, parse
 from repzone.reasons import CATALOGUE, COUNTED, Category
 from tests.policy.reference import Ban, bans
@@ -25,7 +26,7 @@ def listed(
     rulebook: Rulebook = SHIPPED,
 ) -> list[tuple[int, int, int]]:
     """Give (begin, hours, offence number) of each listing, the begin relative to T0."""
-    decisions = calculate(offences, earlier, category, rulebook)
+    decisions = calculate(offences, earlier, category, rulebook).listings
     return [(found.began - T0, (found.expires - found.began) // HOUR, found.offence) for found in decisions]
 
 
@@ -67,7 +68,7 @@ def test_a_listing_never_begins_at_a_second_without_weight() -> None:
 
 
 def test_offences_inside_a_listing_count_for_nothing_and_are_its_evidence() -> None:
-    decisions = calculate([*burst(0), *burst(60, 50)], (), "errors", SHIPPED)
+    decisions = calculate([*burst(0), *burst(60, 50)], (), "errors", SHIPPED).listings
     assert len(decisions) == 1
     assert decisions[0].evidence["unknown_recipient"].count == 60
 
@@ -125,7 +126,7 @@ def test_a_policy_with_a_longer_window_looks_back_at_what_the_shorter_one_had_le
 
 def test_a_shadow_category_decides_and_does_not_climb() -> None:
     rulebook = Rulebook([Version(1, 0, parse("[categories.errors]\nshadow = true", "shadow"))])
-    decisions = calculate([*burst(0), *burst(DAY)], (), "errors", rulebook)
+    decisions = calculate([*burst(0), *burst(DAY)], (), "errors", rulebook).listings
     assert [(found.state, found.offence) for found in decisions] == [("shadow", 1), ("shadow", 1)]
 
 
@@ -135,11 +136,55 @@ def test_the_shortest_and_the_longest_duration_clamp_the_ladder() -> None:
     assert [hours for _, hours, _ in listed(offences, rulebook=clamped)] == [3, 4, 5]
 
 
+CLEAN = Rulebook([Version(1, 0, parse("[categories.errors]\nmax_clean = 20", "clean"))])
+MIDNIGHT = T0 // DAY * DAY + DAY
+
+
+def hour(hours: int, messages: int) -> tuple[int, int]:
+    return MIDNIGHT + hours * HOUR, messages
+
+
+def at_midnight(count: int = 10, later: int = 0) -> list[Offence]:
+    return [Offence(MIDNIGHT + later, "unknown_recipient", count)]
+
+
+def test_a_client_whose_clean_mail_outweighs_its_offences_is_spared_with_the_numbers() -> None:
+    judgement = calculate(at_midnight(), (), "errors", CLEAN, [hour(-20, 150), hour(-1, 51)])
+    assert judgement.listings == []
+    assert judgement.spared == [Spared(MIDNIGHT, MIDNIGHT, 1, points=10, offences=10, clean=201)]
+    assert calculate(at_midnight(), (), "errors", CLEAN, [hour(-20, 150), hour(-1, 50)]).spared == []
+
+
+def test_only_whole_hours_within_a_day_before_the_offence_are_weighed() -> None:
+    begun, ended, oldest, older = hour(0, 999), hour(-1, 999), hour(-24, 999), hour(-25, 999)
+    late = at_midnight(later=HOUR - 1)
+    assert len(calculate(late, (), "errors", CLEAN, [begun]).listings) == 1
+    assert calculate(late, (), "errors", CLEAN, [ended]).listings == []
+    assert calculate(at_midnight(), (), "errors", CLEAN, [oldest]).listings == []
+    assert len(calculate(at_midnight(), (), "errors", CLEAN, [older]).listings) == 1
+
+
+def test_being_spared_ends_nothing_so_that_more_offences_list_after_all() -> None:
+    offences = [*at_midnight(), *at_midnight(later=60)]
+    judgement = calculate(offences, (), "errors", CLEAN, [hour(-1, 201)])
+    assert [found.began for found in judgement.listings] == [MIDNIGHT + 60]
+    assert judgement.listings[0].points == 20
+    assert [(episode.began, episode.last) for episode in judgement.spared] == [(MIDNIGHT, MIDNIGHT)]
+
+
+def test_a_second_at_which_a_client_was_spared_is_not_judged_again() -> None:
+    spared = Spared(MIDNIGHT, MIDNIGHT + 5, 1, 10, 10, 201)
+    assert calculate(at_midnight(later=5), (), "errors", CLEAN, (), [spared]) == Judgement([], [])
+    assert len(calculate(at_midnight(later=6), (), "errors", CLEAN, (), [spared]).listings) == 1
+
+
 REASONS: dict[Category, list[str]] = {
     category: [reason for reason, of in CATALOGUE.items() if of == category] for category in COUNTED
 }
 POLICIES = (
     "",
+    "[categories.errors]\nmax_clean = 3\nthreshold = 4",
+    '[categories.errors]\nmax_clean = 0.5\nwindow = "4h"',
     'min_duration = "30m"\n[categories.errors]\nthreshold = 4\nwindow = "20m"\ndurations = ["10m", "40m"]',
     'offence_memory = "2h"\n[categories.errors]\nwindow = "3h"\nthreshold = 6\n[weights]\ngreylisted = 3',
     "[categories.errors]\nshadow = true\nthreshold = 3",
@@ -180,6 +225,13 @@ def pasts(draw: st.DrawFn) -> list[Listing]:
     return made
 
 
+@st.composite
+def cleans(draw: st.DrawFn) -> list[tuple[int, int]]:
+    """Draw accepted messages of some hours, a day before the history to its end."""
+    hours = draw(st.lists(st.integers(-24, 12), unique=True, max_size=12))
+    return [(T0 // HOUR * HOUR + hour * HOUR, draw(st.integers(1, 60))) for hour in sorted(hours)]
+
+
 def as_bans(decisions: Sequence[Decision]) -> list[Ban]:
     return [
         Ban(d.began, d.expires, d.offence, d.state, {reason: seen.count for reason, seen in d.evidence.items()})
@@ -187,40 +239,46 @@ def as_bans(decisions: Sequence[Decision]) -> list[Ban]:
     ]
 
 
-@given(histories(), pasts(), rulebooks())
+@given(histories(), pasts(), rulebooks(), cleans())
 @settings(max_examples=300, deadline=None)
 def test_the_calculator_decides_what_the_slow_reference_decides(
-    offences: list[Offence], earlier: list[Listing], rulebook: Rulebook
+    offences: list[Offence], earlier: list[Listing], rulebook: Rulebook, clean: list[tuple[int, int]]
 ) -> None:
-    assert as_bans(calculate(offences, earlier, "errors", rulebook)) == bans(offences, earlier, "errors", rulebook)
+    decisions = calculate(offences, earlier, "errors", rulebook, clean).listings
+    assert as_bans(decisions) == bans(offences, earlier, "errors", rulebook, clean)
 
 
-@given(histories(), rulebooks(), st.data())
+@given(histories(), rulebooks(), cleans(), st.data())
 @settings(max_examples=300, deadline=None)
 def test_a_history_gives_the_same_listings_however_it_is_chopped(
-    offences: list[Offence], rulebook: Rulebook, data: st.DataObject
+    offences: list[Offence], rulebook: Rulebook, clean: list[tuple[int, int]], data: st.DataObject
 ) -> None:
-    whole = calculate(offences, (), "errors", rulebook)
+    whole = calculate(offences, (), "errors", rulebook, clean)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(offences)), max_size=5)))
-    longest = rulebook.longest_window("errors")
+    longest = rulebook.reach("errors")
     made: list[Listing] = []
+    spared: dict[int, Spared] = {}
     for start, end in zip([0, *cuts], [*cuts, len(offences)], strict=True):
         if start == end:
             continue
         since = offences[start].at - longest
         seen = [offence for offence in offences[:end] if offence.at > since]
+        known = [replace(episode) for episode in spared.values() if episode.last >= since]
+        judgement = calculate(seen, made, "errors", rulebook, clean, known)
         made += [
             Listing(CLIENT, "errors", found.offence, found.began, found.expires, found.state)
-            for found in calculate(seen, made, "errors", rulebook)
+            for found in judgement.listings
         ]
+        spared |= {episode.began: episode for episode in judgement.spared}
     assert [(m.began, m.expires, m.offence, m.state) for m in made] == [
-        (d.began, d.expires, d.offence, d.state) for d in whole
+        (d.began, d.expires, d.offence, d.state) for d in whole.listings
     ]
+    assert list(spared.values()) == whole.spared
 
 
 @given(histories(), rulebooks())
 @settings(max_examples=100, deadline=None)
 def test_listings_of_a_category_never_overlap(offences: list[Offence], rulebook: Rulebook) -> None:
-    decisions = calculate(offences, (), "errors", rulebook)
+    decisions = calculate(offences, (), "errors", rulebook).listings
     for before, after in pairwise(decisions):
         assert before.expires <= after.began

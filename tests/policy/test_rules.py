@@ -47,9 +47,3 @@ def test_the_first_policy_is_in_force_for_all_earlier_time_and_each_other_from_i
     policy = parse("", "policy.toml")
     rulebook = Rulebook([Version(2, 200, policy), Version(1, 100, policy), Version(3, 200, policy)])
     assert [rulebook.at(instant).id for instant in (0, 100, 199, 200, 999)] == [1, 1, 1, 3, 3]
-
-
-def test_keys_that_nothing_obeys_yet_are_named() -> None:
-    assert parse("", "policy.toml").not_in_force() == []
-    policy = parse("brake_listings = 500\n[categories.spam]\nmax_clean = 20", "policy.toml")
-    assert policy.not_in_force() == ["brake_listings", "categories.spam.max_clean"]

@@ -1,5 +1,7 @@
 """Which records a query gets: the table in tests/data/dns/answers.txt, and what depends on time, address and state."""
 
+from dataclasses import replace
+
 import dnslib
 import pytest
 
@@ -120,3 +122,11 @@ def test_a_test_entry_does_not_need_to_be_free_of_listings() -> None:
     listed = Listing(Client.from_text("127.0.0.1"), "manual", 1, 0, NOW + 100)
     view = View(ZONES, MemoryTable([listed]), 1, 0)
     assert rcode(ask("1.0.0.127.bl.example.net", view=view)) == "NXDOMAIN"
+
+
+def test_in_a_paused_zone_only_the_test_entries_are_listed() -> None:
+    paused = replace(make_view(), paused=frozenset({"bl.example.net"}))
+    assert rcode(ask("7.2.0.192.bl.example.net", view=paused)) == "NXDOMAIN"
+    assert rcode(ask("2.0.192.bl.example.net", view=paused)) == "NOERROR"
+    assert ask("2.0.0.127.bl.example.net", view=paused).rr
+    assert ask("7.2.0.192.spam.bl.example.net", view=paused).rr
