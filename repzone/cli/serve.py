@@ -44,8 +44,9 @@ class Served:
 
     def view(self) -> View:
         """Give what is known at this instant."""
-        age = self.feed.age(time.monotonic())
-        return View(self.zones, self.feed.table, self.feed.serial or 0, age, self.max_stale)
+        feed = self.feed
+        age = feed.age(time.monotonic())
+        return View(self.zones, feed.table, feed.serial or 0, age, self.max_stale, feed.paused)
 
 
 @app.command()
