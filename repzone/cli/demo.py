@@ -30,7 +30,7 @@ from repzone.model import Listing
 from repzone.serve.client import ask
 from repzone.serve.dns import DnsServer
 from repzone.store.engine import Engine, answering
-from repzone.store.listings import find_listings
+from repzone.store.find import find_listings
 from repzone.store.migrate import upgrade
 from repzone.zone.definition import Zone, arrange
 from repzone.zone.texts import format_instant, format_left, ordinal

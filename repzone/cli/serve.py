@@ -18,14 +18,32 @@ from repzone.cli.output import set_up_logging
 from repzone.cli.wall import clock
 from repzone.config import Settings, load, load_zones, parse_listen
 from repzone.errors import RepzoneError, UnavailableError
+from repzone.fastpath import make_table
+from repzone.jobs.keep import Keeper, restore
 from repzone.jobs.refresh import Feed, follow
+from repzone.serve.bind import take_passed
 from repzone.serve.dns import DnsServer
+from repzone.serve.meter import Meter
+from repzone.serve.metrics import make_pages, unready
+from repzone.serve.notify import keep_alive, notify, reloading
+from repzone.serve.pages import PageServer
 from repzone.store.engine import Engine
 from repzone.wire.respond import View
 from repzone.zone.definition import Zone, arrange
-from repzone.zone.table import MemoryTable
 
-app = typer.Typer(no_args_is_help=True)
+RETRY = 1.0
+"""Seconds between two tries to open the database."""
+
+STUCK = 300.0
+"""Seconds without a turn after which the thread that follows the database is taken for dead."""
+
+END = 4.0
+"""Seconds from SIGTERM on that connections and threads have to end."""
+
+NEEDS_RESTART = ("dns_listen", "metrics_listen", "database_url", "state_dir", "postgres_bin_dir")
+"""Keys that a hangup does not put in force."""
+
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 log = structlog.get_logger()
 
 
@@ -36,37 +54,158 @@ def serve() -> None:
 
 @dataclass(slots=True)
 class Served:
-    """What a server answers from: the zones as last read, the feed of the database."""
+    """What a server answers from: the zones as last read, the feed of the database; and what it counts."""
 
     zones: tuple[Zone, ...]
     max_stale: int
-    feed: Feed = field(default_factory=lambda: Feed(MemoryTable()))
+    feed: Feed = field(default_factory=lambda: Feed(make_table()))
+    meter: Meter = field(default_factory=Meter)
 
     def view(self) -> View:
         """Give what is known at this instant."""
-        feed = self.feed
-        age = feed.age(time.monotonic())
-        return View(self.zones, feed.table, feed.serial or 0, age, self.max_stale, feed.paused)
+        feed, zones = self.feed, self.zones
+        return View(
+            zones,
+            feed.table,
+            feed.serial or 0,
+            feed.age(time.monotonic()),
+            self.max_stale,
+            feed.paused,
+            feed.held is not None,
+            self.meter.begin(zones),
+        )
 
 
 @app.command()
 def dns(config: ConfigOption = None) -> None:
     """Serve the zones over DNS, following the database.
 
-    SIGTERM ends it; SIGHUP reads the zone definitions again.
+    It answers at once from the snapshot in state_dir, whether the database is there or not. SIGTERM ends it; SIGHUP
+    reads configuration, policy and zone definitions again: what is faulty changes nothing.
 
     Example: REPZONE_DNS_LISTEN=0.0.0.0:53 repzone serve dns
     """
     set_up_logging(quiet=False)
     settings = load(config)
-    served = Served(arrange(load_zones(settings)), settings.max_stale)
-    with open_server(settings) as engine:
+    served = Served(arrange(load_zones(settings)), settings.max_stale, meter=Meter(settings.query_log))
+    served.feed.folder = settings.state_dir
+    restore(served.feed, settings.state_dir, clock(), time.monotonic())
+    asyncio.run(_Service(settings, served).run())
+
+
+class _Service:
+    """A server with the threads behind it: one follows the database, one writes snapshots."""
+
+    def __init__(self, settings: Settings, served: Served) -> None:
+        self._settings, self._served = settings, served
+        self._engine: Engine | None = None
+        self._failure: RepzoneError | None = None
+        self._ending = threading.Event()
+        self._follower = threading.Thread(target=self._follow, name="database", daemon=True)
+        keeper = Keeper(served.feed, settings.state_dir, clock, time.monotonic)
+        self._keeper = threading.Thread(target=keeper.run, args=(self._ending,), name="snapshot", daemon=True)
+
+    async def run(self) -> None:
+        """Answer until SIGTERM or SIGINT; RepzoneError when there is nothing to answer from and never will be."""
+        self._stop, self._loop = stop_event(), asyncio.get_running_loop()
+        self._loop.add_signal_handler(signal.SIGHUP, self._reload)
+        served = self._served
+        listen = take_passed() or listen_addresses(self._settings)
+        server = DnsServer(listen, served.view, clock, table=served.feed.table)
+        monitor = PageServer(
+            [parse_listen(text) for text in self._settings.metrics_listen],
+            make_pages(server, served.view, served.meter, clock, self._is_alive),
+        )
         try:
-            prepare(engine, settings, clock())
-        except UnavailableError as error:  # the test entries are answered all the same, and the rest as soon as it can
-            log.error("serve.database_away", error=str(error))
-        with following(engine, served.feed, settings):
-            asyncio.run(_serve(settings, served))
+            await server.start()
+            await monitor.start()
+            for thread in (self._follower, self._keeper):
+                thread.start()
+            notify("READY=1", f"STATUS={self._status()}")
+            life = self._loop.create_task(keep_alive(self._is_alive))
+            await self._stop.wait()
+            life.cancel()
+            notify("STOPPING=1")
+        finally:
+            self._ending.set()
+            end = time.monotonic() + END
+            await monitor.close()
+            await server.close()
+            await asyncio.to_thread(self._join, end)
+        if self._failure is not None:
+            raise self._failure
+
+    def _join(self, end: float) -> None:
+        """Wait for the threads until a monotonic instant; a database that hangs is left to itself."""
+        for thread in (self._keeper, self._follower):
+            if thread.is_alive():
+                thread.join(max(0.0, end - time.monotonic()))
+
+    def _is_alive(self) -> bool:
+        turned = self._served.feed.turned
+        return self._follower.is_alive() and (turned == 0 or time.monotonic() - turned < STUCK)
+
+    def _status(self) -> str:
+        feed = self._served.feed
+        return unready(self._served.view()) or f"answering at serial {feed.serial}"
+
+    def _follow(self) -> None:
+        """Open the database as soon as it can be, and follow it."""
+        said = ""
+        while not self._ending.is_set():
+            try:
+                with open_server(self._settings) as engine:
+                    prepare(engine, self._settings, clock())
+                    self._engine = engine
+                    feed, again = self._served.feed, partial(revive, self._settings)
+                    follow(engine, feed, clock, time.monotonic, self._ending, again)
+            except RepzoneError as error:
+                if self._served.feed.serial is None and not isinstance(error, UnavailableError):
+                    self._fail(error)
+                    return
+                if str(error) != said:
+                    log.error("serve.database_away", error=str(error))
+                said = str(error)
+            finally:
+                self._engine = None
+            self._ending.wait(RETRY)
+
+    def _fail(self, error: RepzoneError) -> None:
+        self._failure = error
+        self._loop.call_soon_threadsafe(self._stop.set)
+
+    def _reload(self) -> None:
+        """Read configuration and zones again; faulty ones change nothing."""
+        reloading()
+        try:
+            settings = load(self._settings.file)
+            zones = arrange(load_zones(settings))
+        except RepzoneError as error:
+            log.error("serve.reload_refused", error=str(error))
+        else:
+            keys = [key for key in NEEDS_RESTART if getattr(settings, key) != getattr(self._settings, key)]
+            if keys:
+                log.warning("serve.restart_needed", keys=keys)
+            self._served.zones, self._served.max_stale = zones, settings.max_stale
+            self._served.meter.share = settings.query_log
+            kept = {key: getattr(self._settings, key) for key in NEEDS_RESTART}
+            self._settings = settings.model_copy(update=kept)
+            threading.Thread(target=self._prepare, args=(self._settings,), name="prepare", daemon=True).start()
+            log.info("serve.reloaded", zones=[zone.apex for zone in zones])
+        notify("READY=1")
+
+    def _prepare(self, settings: Settings) -> None:
+        """Tell the database the policy and the own networks, as soon as it answers."""
+        while not self._ending.is_set() and self._settings is settings:
+            try:
+                if self._engine is not None:
+                    prepare(self._engine, settings, clock())
+                return  # without an engine `_follow` will do it
+            except UnavailableError:
+                self._ending.wait(RETRY)
+            except RepzoneError as error:
+                log.error("serve.reload_unfinished", error=str(error))
+                return
 
 
 @contextmanager
@@ -93,27 +232,9 @@ def listen_addresses(settings: Settings) -> Sequence[tuple[str, int]]:
     return [parse_listen(text) for text in settings.dns_listen]
 
 
-async def _serve(settings: Settings, served: Served) -> None:
-    """Answer until SIGTERM or SIGINT."""
-    stop = stop_event()
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGHUP, _reload, served, settings)
-    await DnsServer(listen_addresses(settings), served.view, clock).run(stop)
-
-
 def stop_event(*more: signal.Signals) -> asyncio.Event:
     """Give an event that SIGTERM, Ctrl-C and the signals named set."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT, *more):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     return stop
-
-
-def _reload(served: Served, settings: Settings) -> None:
-    """Read the zone definitions again; faulty ones change nothing."""
-    try:
-        served.zones = arrange(load_zones(settings))
-    except RepzoneError as error:
-        log.error("serve.reload_refused", error=str(error))
-    else:
-        log.info("serve.reloaded", zones=[zone.apex for zone in served.zones])

@@ -1,6 +1,10 @@
-"""An address and port in, bound UDP and TCP sockets of one port out; UnavailableError names who is in the way."""
+"""An address and port in, bound UDP and TCP sockets of one port out; UnavailableError names who is in the way.
+
+What systemd bound for us is taken as it is.
+"""
 
 import errno
+import os
 import socket
 from pathlib import Path
 
@@ -12,6 +16,30 @@ TCP_BUFFER = 64 * 1024
 _TRIES = 20  # for port 0: the port that UDP got may be taken on TCP
 
 Pair = tuple[socket.socket, socket.socket]
+_FIRST_PASSED = 3  # sd_listen_fds(3)
+_passed: dict[tuple[int, str, int], socket.socket] = {}
+
+
+def take_passed() -> list[tuple[str, int]]:
+    """Take over the sockets that systemd has bound (sd_listen_fds(3)), and give their addresses; mostly none.
+
+    `bind_pair` then gives them out. UnavailableError when one is neither UDP nor TCP, or TCP without UDP.
+    """
+    here = os.environ.pop("LISTEN_PID", "") == str(os.getpid())
+    number = int(os.environ.pop("LISTEN_FDS", "0")) if here else 0
+    for descriptor in range(_FIRST_PASSED, _FIRST_PASSED + number):
+        os.set_inheritable(descriptor, False)
+        sock = socket.socket(fileno=descriptor)
+        sock.setblocking(False)
+        if sock.family not in (socket.AF_INET, socket.AF_INET6):
+            raise UnavailableError(f"the socket that systemd passed as descriptor {descriptor} is neither UDP nor TCP")
+        _passed[sock.type, *sock.getsockname()[:2]] = sock
+    addresses = [(host, port) for kind, host, port in _passed if kind == socket.SOCK_DGRAM]
+    for kind, host, port in _passed:
+        if kind == socket.SOCK_STREAM and (host, port) not in addresses:
+            where = format_address(host, port)
+            raise UnavailableError(f"systemd passed {where} for TCP alone: the socket unit needs ListenDatagram= too")
+    return addresses
 
 
 def bind_pair(host: str, port: int) -> Pair:
@@ -28,6 +56,9 @@ def bind_pair(host: str, port: int) -> Pair:
 
 
 def _bind(kind: socket.SocketKind, host: str, port: int) -> socket.socket:
+    passed = _passed.pop((kind, host, port), None)
+    if passed is not None:
+        return passed
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, kind)
     try:

@@ -9,16 +9,29 @@ from repzone.wire.ask import Reply, encode_query, parse_reply
 TIMEOUT = 3.0
 
 
-def ask(server: tuple[str, int], name: str, kind: str, *, tcp: bool = False) -> Reply:
-    """Ask once; UnavailableError when no usable reply comes within `TIMEOUT` seconds."""
+def ask(
+    server: tuple[str, int],
+    name: str,
+    kind: str,
+    *,
+    tcp: bool = False,
+    recursive: bool = False,
+    unchecked: bool = False,
+) -> Reply:
+    """Ask once; UnavailableError when no usable reply comes within `TIMEOUT` seconds.
+
+    `recursive` and `unchecked` are for resolvers (`encode_query`).
+    """
     number = secrets.randbelow(65536)
-    query = encode_query(name, kind, number)
+    query = encode_query(name, kind, number, recursive=recursive, unchecked=unchecked)
     try:
         reply = parse_reply(_by_tcp(server, query) if tcp else _by_udp(server, query), number)
     except (OSError, ValueError) as error:
         way = "TCP" if tcp else "UDP"
         raise UnavailableError(f"{server[0]} port {server[1]} ({way}) gives no answer for {name}: {error}") from None
-    return ask(server, name, kind, tcp=True) if reply.truncated and not tcp else reply
+    if reply.truncated and not tcp:
+        return ask(server, name, kind, tcp=True, recursive=recursive, unchecked=unchecked)
+    return reply
 
 
 def _by_udp(server: tuple[str, int], query: bytes) -> bytes:

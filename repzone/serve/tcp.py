@@ -1,16 +1,19 @@
 """TCP connections and a handler in, replies out in the order of the queries (RFC 7766).
 
 A message has its length in two octets before it; many may be sent at once. What a client can cost is bounded:
-connections in all and of one client, seconds without a whole message, seconds in all, octets not yet read by it.
+connections in all and of one client, seconds without a whole message, seconds in all, octets not yet read by it. When
+there are too many in all, the one that has been silent for longest makes room: idlers cannot shut others out.
 """
 
 import asyncio
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import cast
 
 from repzone.model import Client
 from repzone.serve.handler import Handler, to_client
+from repzone.wire.encode import TCP_IDLE
 
 TURN = 64  # messages answered before others get their turn
 
@@ -19,7 +22,7 @@ TURN = 64  # messages answered before others get their turn
 class Limits:
     """What TCP clients may take: seconds, connections, octets."""
 
-    idle: float = 10
+    idle: float = TCP_IDLE
     total: float = 120
     connections: int = 256
     connections_of_one: int = 16
@@ -34,6 +37,7 @@ class Connections:
         self.handler, self.limits = handler, limits
         self._open: set[Connection] = set()
         self._by_client: Counter[Client] = Counter()
+        self.taken = self.refused = self.cut = 0
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -42,10 +46,14 @@ class Connections:
         return len(self._open)
 
     def admit(self, connection: "Connection", client: Client) -> bool:
-        """Count a connection, unless it is one too many."""
-        full = len(self._open) >= self.limits.connections
-        if full or self._by_client[client] >= self.limits.connections_of_one:
+        """Count a connection, unless the client has enough; one too many in all is at another's cost."""
+        if self._by_client[client] >= self.limits.connections_of_one:
+            self.refused += 1
             return False
+        if len(self._open) >= self.limits.connections:
+            self.cut += 1
+            min(self._open, key=lambda other: other.heard).abort()
+        self.taken += 1
         self._open.add(connection)
         self._by_client[client] += 1
         self._empty.clear()
@@ -81,6 +89,8 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._buffer = bytearray()
         self._admitted = self._blocked = self._waiting = self._ending = False
+        self.heard = self._loop.time()
+        """When the last whole message came, in the loop's seconds."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, or close it when it is one too many."""
@@ -96,8 +106,8 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
             return
         self._transport.set_write_buffer_limits(high=self._limits.unread)
-        self._heard = self._loop.time()
-        self._end = self._heard + self._limits.total
+        self.heard = self._loop.time()
+        self._end = self.heard + self._limits.total
         self._timer = self._loop.call_later(self._limits.idle, self._watch)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -136,6 +146,7 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once; replies that were not read are lost."""
+        self.heard = math.inf  # not to be chosen again before it is gone
         self._transport.abort()
 
     def _answer(self) -> None:
@@ -145,7 +156,7 @@ class Connection(asyncio.Protocol):
             message = None if self._blocked or self._transport.is_closing() else self._next_message()
             if message is None:
                 break
-            self._heard = self._loop.time()
+            self.heard = self._loop.time()
             reply = self._connections.handler.handle(message, self._host, udp=False)
             if reply is None:  # no client of DNS sends that: nothing after it is worth a look
                 self._buffer.clear()
@@ -176,7 +187,7 @@ class Connection(asyncio.Protocol):
     def _watch(self) -> None:
         """Close a connection whose time is over, else look again when it can be."""
         now = self._loop.time()
-        due = min(self._heard + self._limits.idle, self._end)
+        due = min(self.heard + self._limits.idle, self._end)
         if now < due:
             self._timer = self._loop.call_later(due - now, self._watch)
         elif self._transport.get_write_buffer_size() or self._transport.is_closing():

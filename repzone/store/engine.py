@@ -13,6 +13,7 @@ import psycopg
 import sqlalchemy as sa
 
 from repzone.errors import RepzoneError, UnavailableError
+from repzone.shipped import newest_revision
 
 Engine = sa.Engine
 Connection = sa.Connection
@@ -73,9 +74,7 @@ def schema(engine: sa.Engine, scripts: Path) -> Schema:
             raise UnavailableError(f"the database is PostgreSQL {version}; repzone needs {OLDEST} or newer")
         made = connection.exec_driver_sql("SELECT to_regclass('alembic_version') IS NOT NULL").scalar_one()
         revision = connection.exec_driver_sql("SELECT max(version_num) FROM alembic_version").scalar() if made else None
-    # Revisions are numbered, 0001 first, and their files begin with the number: no need to import Alembic for this.
-    wanted = max(file.name.partition("_")[0] for file in (scripts / "versions").glob("[0-9]*.py"))
-    return Schema(str(version).split()[0], revision, wanted)
+    return Schema(str(version).split()[0], revision, newest_revision(scripts))
 
 
 def require_current(engine: sa.Engine, scripts: Path) -> None:
@@ -85,6 +84,11 @@ def require_current(engine: sa.Engine, scripts: Path) -> None:
         return
     have = f"at revision {found.revision}" if found.revision else "not made yet"
     raise RepzoneError(f"the tables are {have}, revision {found.wanted} is needed: run `repzone db upgrade`")
+
+
+def database_clock(connection: sa.Connection) -> int:
+    """Give the present instant by the server's clock, in whole seconds."""
+    return int(connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())::bigint").scalar_one())
 
 
 def instant(at: int) -> datetime:

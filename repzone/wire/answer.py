@@ -5,7 +5,8 @@ is the one place where that becomes an rcode.
 """
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from repzone.model import V4, Client, Listing
 from repzone.wire.query import AAAA, ANY, ANY_CLASS, AXFR, IN, IXFR, NS, NXNAME, SOA, TXT, A, Fault, Query
@@ -17,6 +18,7 @@ from repzone.zone.texts import MAX_TEXT
 LOOPBACK_NET = 127 << 24
 NEVER = LOOPBACK_NET | 1  # 127.0.0.1, the entry that must not be there (RFC 5782 §5)
 CLOCK_SKEW = 60  # seconds that the data may seem to come from the future
+STALE_AFTER = 60  # seconds without a look at the database after which an answer says that it may be out of date
 SOA_TIMES = (300, 60, 86400)  # refresh, retry, expire: a secondary trusts a copy as long as we do
 
 
@@ -53,6 +55,8 @@ CODES: dict[Outcome, tuple[int, int | None]] = {
 }
 """Outcome to rcode and Extended DNS Error (RFC 8914 §4)."""
 
+STALE_ANSWER, STALE_NXDOMAIN = 3, 19
+
 FAULTS = {Fault.FORMAT: Outcome.FORMAT, Fault.OPCODE: Outcome.OPCODE, Fault.VERSION: Outcome.VERSION}
 
 
@@ -87,6 +91,15 @@ class Answer:
     authoritative: bool = False
     answer: tuple[Rrset, ...] = ()
     authority: tuple[Rrset, ...] = ()
+    stale: bool = False
+
+    @property
+    def codes(self) -> tuple[int, int | None]:
+        """The rcode, and the Extended DNS Error if there is one."""
+        rcode, error = CODES[self.outcome]
+        if self.stale:
+            return rcode, STALE_NXDOMAIN if self.outcome is Outcome.NO_NAME else STALE_ANSWER
+        return rcode, error
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +107,8 @@ class View:
     """What the server knows at this instant.
 
     `serial` is that of the last change in the table, `age` the seconds since the data was last known to be whole:
-    None before the first time. In the zones whose apex is in `paused` only the test entries are listed.
+    None before the first time. In the zones whose apex is in `paused` only the test entries are listed. `held` says
+    that the database offers a zone which an operator must accept first. `observe` is told each query and its answer.
     """
 
     zones: tuple[Zone, ...]
@@ -103,6 +117,13 @@ class View:
     age: int | None
     max_stale: int = 86400
     paused: frozenset[str] = frozenset()
+    held: bool = False
+    observe: Callable[[Query, Client, Answer], None] | None = field(default=None, compare=False)
+
+    @property
+    def stale(self) -> bool:
+        """Tell whether the data is older than it should be, though not too old to be served."""
+        return self.age is not None and self.age > STALE_AFTER
 
 
 def answer(query: Query, client: Client, now: int, view: View) -> Answer:
@@ -116,14 +137,17 @@ def answer(query: Query, client: Client, now: int, view: View) -> Answer:
         return Answer(Outcome.PROHIBITED)
     if NXNAME < query.type < ANY:  # RFC 6895 §3.1; transfers are not served yet
         return Answer(Outcome.PROHIBITED if query.type in (AXFR, IXFR) else Outcome.META_TYPE)
-    rrsets, outcome = _records(query, now, zone, view)
+    fixed = _fixed(query, zone, view)
+    rrsets, outcome = fixed or _known(query, now, zone, view)
     # RFC 1035 §6.2: an answer to class ANY is never authoritative.
     authoritative = query.klass == IN and outcome not in (Outcome.NOT_READY, Outcome.STALE)
     chosen = _choose(rrsets, query.type)
     if outcome is Outcome.HIT and not chosen:
         outcome = Outcome.NO_DATA
     negative = outcome in (Outcome.NO_DATA, Outcome.NO_NAME)
-    return Answer(outcome, authoritative, chosen, (_soa(zone, view, negative=True),) if negative else ())
+    authority = (_soa(zone, view, negative=True),) if negative else ()
+    stale = fixed is None and view.stale and outcome not in (Outcome.NOT_READY, Outcome.STALE)
+    return Answer(outcome, authoritative, chosen, authority, stale)
 
 
 def find_zone(name: Name, zones: tuple[Zone, ...]) -> Zone | None:
@@ -143,8 +167,12 @@ def _choose(rrsets: tuple[Rrset, ...], qtype: int) -> tuple[Rrset, ...]:
     return tuple(rrset for rrset in rrsets if rrset.type == qtype)
 
 
-def _records(query: Query, now: int, zone: Zone, view: View) -> tuple[tuple[Rrset, ...], Outcome]:
-    """Give all that the name has (a text that is not asked for stays empty), and how the look-up ended."""
+Records = tuple[tuple[Rrset, ...], Outcome]
+"""All that a name has (a text that is not asked for stays empty), and how the look-up ended."""
+
+
+def _fixed(query: Query, zone: Zone, view: View) -> Records | None:
+    """Give what is so in every state: the apex, the status, name servers, test entries; None for other names."""
     name = query.name
     labels = name[: -len(zone.name)]
     if not labels:
@@ -161,10 +189,17 @@ def _records(query: Query, now: int, zone: Zone, view: View) -> tuple[tuple[Rrse
             return _listed(name, zone.ttl, [code], _test_text(zone, code)), Outcome.HIT
         if client.value == NEVER:
             return (), Outcome.NO_NAME
+    return None
+
+
+def _known(query: Query, now: int, zone: Zone, view: View) -> Records:
+    """Give what the table knows, as long as it can be trusted."""
     if view.age is None:
         return (), Outcome.NOT_READY
     if not -CLOCK_SKEW <= view.age <= view.max_stale:
         return (), Outcome.STALE
+    labels = query.name[: -len(zone.name)]
+    client = from_labels(labels)
     if not isinstance(client, Client):
         return (), Outcome.NO_DATA if client is Unnamed.PARTIAL else Outcome.NO_NAME
     found = view.table.lookup(client, now) if zone.apex not in view.paused else NOTHING
@@ -234,10 +269,11 @@ def _soa(zone: Zone, view: View, *, negative: bool = False) -> Rrset:
 
 
 def _status(zone: Zone, view: View) -> bytes:
-    """Write serial, age of the data in seconds and numbers of entries, for a monitor to ask."""
+    """Write serial, age of the data in seconds, what is out of the ordinary, and numbers of entries, for a monitor."""
+    marks = (" held=yes" if view.held else "") + (" paused=yes" if zone.apex in view.paused else "")
     if zone.kind == "allow":
         counts = ""
     else:
         numbers = view.table.counts()
         counts = "".join(f" {name}={numbers[name]}" for name in sorted(zone.codes, key=zone.codes.__getitem__))
-    return f"serial={view.serial} age={'never' if view.age is None else view.age}{counts}".encode()
+    return f"serial={view.serial} age={'never' if view.age is None else view.age}{marks}{counts}".encode()

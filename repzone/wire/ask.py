@@ -18,11 +18,13 @@ class Reply:
     truncated: bool
 
 
-def encode_query(name: str, kind: str, number: int) -> bytes:
-    """Make a query for a name and type (`A`, `TXT`, ...) with EDNS (RFC 6891); `number` is its id."""
-    record = dnslib.DNSRecord(
-        dnslib.DNSHeader(id=number, rd=0), q=dnslib.DNSQuestion(name, getattr(dnslib.QTYPE, kind))
-    )
+def encode_query(name: str, kind: str, number: int, *, recursive: bool = False, unchecked: bool = False) -> bytes:
+    """Make a query for a name and type (`A`, `TXT`, ...) with EDNS (RFC 6891); `number` is its id.
+
+    `recursive` asks a resolver to find out (RD), `unchecked` not to validate what it finds (CD, RFC 4035 §3.2.2).
+    """
+    header = dnslib.DNSHeader(id=number, rd=int(recursive), cd=int(unchecked))
+    record = dnslib.DNSRecord(header, q=dnslib.DNSQuestion(name, getattr(dnslib.QTYPE, kind)))
     record.add_ar(dnslib.EDNS0(udp_len=1232))
     return bytes(record.pack())
 

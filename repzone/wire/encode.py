@@ -11,15 +11,17 @@ from typing import Any
 
 import dnslib
 
-from repzone.wire.answer import CODES, Answer, Data, Rrset
-from repzone.wire.query import AAAA, DO, HEADER, IN, NS, OPCODE, OPT, QR, RD, SOA, TXT, A, Edns, Query
+from repzone.wire.answer import Answer, Data, Rrset
+from repzone.wire.query import AAAA, DO, HEADER, IN, KEEPALIVE, NS, OPCODE, OPT, QR, RD, SOA, TXT, A, Edns, Query
 
 UDP_PAYLOAD = 1232  # fits the smallest IPv6 path: DNS flag day 2020
 UDP_PLAIN = 512  # without EDNS, RFC 1035 §4.2.1
 TCP_PAYLOAD = 65535
+TCP_IDLE = 10  # seconds that a connection may be without a query: RFC 7828 tells them to the client
 
 AA, TC = 0x0400, 0x0200
-_EDE = Struct("!HHH")  # option 15, its length, info code: RFC 8914 §2
+_OPTION = Struct("!HHH")  # code, length 2, a number: Extended DNS Error (RFC 8914 §2), keepalive (RFC 7828 §3.1)
+EDE = 15
 _OPT = Struct("!BHHIH")  # the root, type, UDP size, extended rcode with version and flags, length of options
 
 _DATA: dict[int, Callable[[Any], dnslib.RD]] = {
@@ -33,11 +35,11 @@ _DATA: dict[int, Callable[[Any], dnslib.RD]] = {
 
 def encode(query: Query, answer: Answer, *, udp: bool) -> bytes:
     """Write the reply, at most 1232 octets, 512 or what the client takes on UDP."""
-    rcode, ede = CODES[answer.outcome]
+    rcode, ede = answer.codes
     flags = QR | (query.flags & (OPCODE | RD)) | (rcode & 0xF)  # AD, CD: RFC 4035 §3.1.6
     if answer.authoritative:
         flags |= AA
-    opt = b"" if query.edns is None else _encode_opt(query.edns, rcode, ede)
+    opt = b"" if query.edns is None else _encode_opt(query.edns, rcode, ede, udp)
     limit = _limit(query) if udp else TCP_PAYLOAD
     records = [_resource(rrset, data) for rrset in (*answer.answer, *answer.authority) for data in rrset.data]
     count = sum(len(rrset.data) for rrset in answer.answer)
@@ -84,8 +86,13 @@ def _build(rtype: int, data: Data) -> dnslib.RD:
     return _DATA[rtype](data)
 
 
-def _encode_opt(edns: Edns, rcode: int, ede: int | None) -> bytes:
-    """Write our OPT: version 0, DO as it came (RFC 3225 §3), an Extended DNS Error where there is one."""
-    option = b"" if ede is None else _EDE.pack(15, 2, ede)
+def _encode_opt(edns: Edns, rcode: int, ede: int | None, udp: bool) -> bytes:
+    """Write our OPT: version 0, DO as it came (RFC 3225 §3), an Extended DNS Error where there is one.
+
+    On TCP, who asks how long a connection is kept is told, in tenths of a second.
+    """
+    options = b"" if ede is None else _OPTION.pack(EDE, 2, ede)
+    if edns.keepalive and not udp:
+        options += _OPTION.pack(KEEPALIVE, 2, TCP_IDLE * 10)
     ttl = rcode >> 4 << 24 | (DO if edns.do else 0)
-    return _OPT.pack(0, OPT, UDP_PAYLOAD, ttl, len(option)) + option
+    return _OPT.pack(0, OPT, UDP_PAYLOAD, ttl, len(options)) + options

@@ -21,6 +21,7 @@ A, NS, SOA, TXT, AAAA, OPT, NXNAME, AXFR, ANY = 1, 2, 6, 16, 28, 41, 128, 252, 2
 IXFR = 251
 IN, ANY_CLASS = 1, 255
 DO = 0x8000  # RFC 3225
+KEEPALIVE = 11  # RFC 7828 §3.1
 
 _POINTER = 0xC0
 _MAX_ADDITIONAL = 2  # OPT and TSIG
@@ -37,11 +38,12 @@ class Fault(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Edns:
-    """The OPT of a query: the UDP size that the client takes, and whether it set DO."""
+    """The OPT of a query: the UDP size that the client takes, whether it set DO, and asks how long TCP is kept."""
 
     size: int
     do: bool
     version: int = 0
+    keepalive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +146,9 @@ def _read_records(
             offset += _RECORD.size
             if rtype == OPT:
                 sound = edns is None and number >= authorities and packet[owner] == 0
-                edns = edns or Edns(klass, bool(ttl & DO), ttl >> 16 & 0xFF)
-                if not sound or not _options_fit(packet, offset, length):
+                options = _read_options(packet, offset, length)
+                edns = edns or Edns(klass, bool(ttl & DO), ttl >> 16 & 0xFF, KEEPALIVE in (options or ()))
+                if not sound or options is None:
                     fault = Fault.FORMAT
             offset += length
         if offset != len(packet):
@@ -157,13 +160,16 @@ def _read_records(
     return edns, fault
 
 
-def _options_fit(packet: bytes, offset: int, length: int) -> bool:
-    """Tell whether the options of an OPT fill its data exactly (RFC 6891 §6.1.2)."""
+def _read_options(packet: bytes, offset: int, length: int) -> list[int] | None:
+    """Give the codes of the options of an OPT; None when they do not fill its data exactly (RFC 6891 §6.1.2)."""
     end = offset + length
     if end > len(packet):
-        return False
+        return None
+    codes = []
     for _ in range(_MAX_OPTIONS):
         if offset + _PAIR.size > end:
             break
-        offset += _PAIR.size + _PAIR.unpack_from(packet, offset)[1]
-    return offset == end
+        code, size = _PAIR.unpack_from(packet, offset)
+        codes.append(code)
+        offset += _PAIR.size + size
+    return codes if offset == end else None

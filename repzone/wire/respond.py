@@ -15,7 +15,13 @@ def respond(packet: bytes, client: Client, now: int, view: View, *, udp: bool) -
     `now` is whole UTC seconds; `udp` limits the reply to what the client takes.
     """
     query = parse(packet)
-    return None if query is None else encode(query, answer(query, client, now, view), udp=udp)
+    if query is None:
+        return None
+    said = answer(query, client, now, view)
+    reply = encode(query, said, udp=udp)
+    if view.observe is not None:
+        view.observe(query, client, said)
+    return reply
 
 
 def fail(packet: bytes) -> bytes | None:

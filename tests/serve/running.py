@@ -3,16 +3,29 @@
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from repzone import fastpath
 from repzone.serve.dns import DnsServer
 from repzone.serve.tcp import Limits
 from repzone.wire.respond import View
-from tests.wire.sample import NOW, make_view
+from repzone.zone.table import Table
+from tests.wire.sample import NOW, make_table, make_view
 
 PATIENCE = 5.0
+CORES = ["python", *(["compiled"] if fastpath.COMPILED else [])]
+
+
+def core_table(core: str) -> Table | None:
+    """Give the sample's table for the compiled core, nothing where Python is to answer alone."""
+    if core == "python":
+        return None
+    sample, table = make_table(), fastpath.make_table()
+    table.replace(sample.listings(NOW), sample.exemptions(NOW))
+    return table
 
 
 @dataclass
@@ -43,16 +56,27 @@ def running(
     limits: Limits | None = None,
     refused_rate: float = 100,
     now: Callable[[], int] = lambda: NOW,
+    table: Table | None = None,
+    threads: int | None = None,
 ) -> Iterator[Running]:
-    """Run a server of the sample view until the block is left."""
-    sample = make_view()
+    """Run a server of the sample view until the block is left; with a compiled table, the core answers from it."""
+    sample = make_view(table=table)
     started: list[Running] = []
     failed: list[BaseException] = []
     ready = threading.Event()
 
     async def serve() -> None:
         stop = asyncio.Event()
-        server = DnsServer(listen, view or (lambda: sample), now, limits=limits, refused_rate=refused_rate)
+        server = DnsServer(
+            listen,
+            view or (lambda: sample),
+            now,
+            table=table,
+            threads=threads,
+            told=True,
+            limits=limits,
+            refused_rate=refused_rate,
+        )
         await server.start()
         started.append(Running(server, asyncio.get_running_loop(), stop, threading.current_thread()))
         ready.set()
@@ -95,6 +119,14 @@ def tcp_client(server: Running) -> Iterator[socket.socket]:
     """Give a TCP connection to the server."""
     with socket.create_connection(server.address, timeout=PATIENCE) as sock:
         yield sock
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait for something to hold: the core is told the tests' instant and view a few times a second only."""
+    end = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.005)
 
 
 def frame(*messages: bytes) -> bytes:

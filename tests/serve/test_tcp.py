@@ -2,14 +2,15 @@
 
 import socket
 import time
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 import dnslib
 import pytest
 
 from repzone.serve.tcp import Limits
-from tests.serve.running import Running, frame, receive, running, tcp_client, udp_client
-from tests.wire.sample import query
+from tests.serve.running import PATIENCE, Running, frame, receive, running, tcp_client, udp_client
+from tests.wire.sample import opt, query
 from tests.wire.test_encode import DEEP, LONG, long_view
 
 SHORT = Limits(idle=0.3, total=1.0, connections=4, connections_of_one=3)
@@ -106,10 +107,14 @@ def test_a_client_that_does_not_read_is_cut_off_and_costs_bounded_memory() -> No
         except (TimeoutError, ConnectionResetError, BrokenPipeError):
             pass
         assert sent < 10_000_000  # buffers of both ends, most of them the client's
-        deadline = time.monotonic() + 3
-        while open_connections(server) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert open_connections(server) == 0
+        until(lambda: open_connections(server) == 0)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def open_connections(server: Running) -> int:
@@ -124,9 +129,7 @@ def test_no_client_may_have_more_than_its_share_of_connections() -> None:
             assert receive(sock) is not None
         assert is_closed_within(socks[3], 1)
         socks[0].close()
-        deadline = time.monotonic() + 2
-        while open_connections(server) > 2 and time.monotonic() < deadline:
-            time.sleep(0.01)
+        until(lambda: open_connections(server) == 2)
         again = stack.enter_context(tcp_client(server))
         again.sendall(frame(query()))
         assert receive(again) is not None
@@ -145,3 +148,49 @@ def test_a_malformed_message_is_answered_and_the_next_one_too() -> None:
         sock.sendall(frame(query() + b"rest", query(ident=2)))
         assert (receive(sock) or b"    ")[3] & 15 == 1
         assert (receive(sock) or b"")[:2] == b"\0\2"
+
+
+@contextmanager
+def tcp_client_from(server: Running, host: str) -> Iterator[socket.socket]:
+    with socket.create_connection(server.address, timeout=PATIENCE, source_address=(host, 0)) as sock:
+        yield sock
+
+
+def test_beside_200_idle_connections_a_new_one_is_answered() -> None:
+    with running() as server, ExitStack() as stack:
+        for number in range(200):
+            stack.enter_context(tcp_client_from(server, f"127.0.0.{10 + number % 20}"))
+        with tcp_client(server) as sock:
+            sock.sendall(frame(query()))
+            assert receive(sock) is not None
+        until(lambda: open_connections(server) == 200)
+
+
+def test_when_there_are_too_many_the_one_that_was_silent_longest_makes_room() -> None:
+    with running(limits=Limits(connections=4)) as server, ExitStack() as stack:
+        socks = []
+        for number in range(4):
+            socks.append(stack.enter_context(tcp_client_from(server, f"127.0.0.{10 + number}")))
+            socks[-1].sendall(frame(query()))
+            assert receive(socks[-1]) is not None
+        socks[0].sendall(frame(query()))
+        assert receive(socks[0]) is not None
+        new = stack.enter_context(tcp_client_from(server, "127.0.0.20"))
+        for sock in (new, socks[0], socks[2], socks[3]):
+            sock.sendall(frame(query()))
+            assert receive(sock) is not None
+        assert receive(socks[1]) is None
+        until(lambda: open_connections(server) == 4)
+
+
+def test_a_client_that_asks_how_long_its_connection_is_kept_is_told_by_tcp_alone() -> None:
+    packet = query(edns=opt(options=b"\0\x0b\0\0"))
+    told = b"\0\x0b\0\2\0\x64"  # RFC 7828: 100 times 100 ms
+    with running() as server:
+        with tcp_client(server) as sock:
+            sock.sendall(frame(packet, query(edns=opt())))
+            assert (receive(sock) or b"").endswith(told)
+            assert not (receive(sock) or b"").endswith(told)
+        with udp_client(server) as sock:
+            sock.send(packet)
+            assert not sock.recv(512).endswith(told)

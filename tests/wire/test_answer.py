@@ -6,6 +6,8 @@ import dnslib
 import pytest
 
 from repzone.model import Client, Exemption, Listing
+from repzone.wire.answer import Answer
+from repzone.wire.query import Query
 from repzone.wire.respond import View, respond
 from repzone.zone.table import MemoryTable
 from tests.wire.sample import CASES, LOOPBACK, NOW, OTHER, ZONES, make_view, opt, query
@@ -90,6 +92,36 @@ def test_without_data_or_with_stale_data_only_what_needs_none_is_answered(age: i
         assert ask(zone, "SOA", view=view).rr
         assert f"age={'never' if age is None else age}" in str(ask(f"_status.{zone}", "TXT", view=view).rr[0].rdata)
     assert ask("ns.bl.example.net", view=view).rr
+
+
+@pytest.mark.parametrize(("age", "stale"), [(60, False), (61, True), (86400, True)])
+def test_an_answer_from_data_that_is_older_than_it_should_be_says_so(age: int, stale: bool) -> None:
+    view = make_view(age=age)
+    cases = {"7.2.0.192": 3, "8.2.0.192": 19, "2.0.192": 3, "foo": 19}
+    for name, code in cases.items():
+        assert ede(ask(f"{name}.bl.example.net", view=view, edns=opt())) == ([code] if stale else [])
+    for name in ["2.0.0.127.", "1.0.0.127.", "_status.", "ns.", ""]:
+        assert ede(ask(f"{name}bl.example.net", view=view, edns=opt())) == []
+
+
+def test_the_status_tells_what_is_out_of_the_ordinary() -> None:
+    view = replace(make_view(), held=True, paused=frozenset({"bl.example.net"}))
+    text = str(ask("_status.bl.example.net", "TXT", view=view).rr[0].rdata)
+    assert text.startswith('"serial=812 age=1 held=yes paused=yes errors=2 ')
+    assert "paused" not in str(ask("_status.wl.example.net", "TXT", view=view).rr[0].rdata)
+
+
+def test_an_observer_is_told_each_query_and_its_answer() -> None:
+    told: list[tuple[str, int, str]] = []
+
+    def observe(query: Query, client: Client, said: Answer) -> None:
+        told.append((str(client), query.type, said.outcome.name))
+
+    view = replace(make_view(), observe=observe)
+    ask("7.2.0.192.bl.example.net", view=view)
+    ask("other.example", "TXT", view=view)
+    assert respond(b"", LOOPBACK, NOW, view, udp=True) is None
+    assert told == [("127.0.0.1", 1, "HIT"), ("127.0.0.1", 16, "NO_ZONE")]
 
 
 @pytest.mark.parametrize("age", [0, 86400, -60])

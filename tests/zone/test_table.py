@@ -7,11 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from repzone import fastpath
 from repzone.model import Change, Client, Exemption, Listing, State
 from repzone.reasons import CATEGORIES, Category
 from repzone.zone.table import MemoryTable, Table
 
 IMPLEMENTATIONS: list[Callable[[], Table]] = [MemoryTable]
+if fastpath.COMPILED:
+    from repzone.fastpath.table import CompiledTable
+
+    IMPLEMENTATIONS.append(CompiledTable)
 
 
 @pytest.fixture(params=IMPLEMENTATIONS, ids=lambda implementation: implementation.__name__)

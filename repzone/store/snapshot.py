@@ -1,0 +1,87 @@
+"""The zone as it was last known in, a file out, and back: what a server starts with before the database answers.
+
+HEADER, apexes of paused zones, rows of `zone.rows`, SHA-256 of all before: a file is whole or refused. It is written
+aside and renamed, so that a kill at any point leaves the one before.
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from struct import Struct
+
+from repzone.errors import RepzoneError
+from repzone.zone.rows import ROW, Rows
+
+NAME = "zone.snapshot"
+MAGIC = b"repzone\n"
+VERSION = 1
+HEADER = Struct("!8sIIQqQ")  # MAGIC, version, octets of apexes, serial, instant, number of rows
+DIGEST = 32
+
+
+class SnapshotError(RepzoneError):
+    """A snapshot that cannot be trusted, or not be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The zone at a serial, whole at that instant: rows of what is listed and exempt, apexes of paused zones."""
+
+    serial: int
+    at: int
+    rows: Rows
+    paused: frozenset[str] = frozenset()
+
+
+def write(file: Path, snapshot: Snapshot) -> None:
+    """Put a snapshot in the place of the one before; SnapshotError when it cannot be written."""
+    apexes = " ".join(sorted(snapshot.paused)).encode()
+    count = len(snapshot.rows) // ROW.size
+    head = HEADER.pack(MAGIC, VERSION, len(apexes), snapshot.serial, snapshot.at, count) + apexes
+    digest = hashlib.sha256(head)
+    digest.update(snapshot.rows)
+    aside = file.with_name(file.name + ".new")
+    try:
+        file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        with aside.open("wb") as stream:
+            os.fchmod(stream.fileno(), 0o600)
+            stream.writelines((head, snapshot.rows, digest.digest()))
+            stream.flush()
+            os.fsync(stream.fileno())
+        aside.rename(file)
+        _sync_folder(file.parent)
+    except OSError as error:
+        raise SnapshotError(f"{file}: cannot be written: {error.strerror}") from None
+
+
+def read(file: Path) -> Snapshot | None:
+    """Read a snapshot; None when there is none, SnapshotError when it is not exactly what `write` wrote."""
+    try:
+        octets = file.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise SnapshotError(f"{file}: cannot be read: {error.strerror}") from None
+    if len(octets) < HEADER.size + DIGEST or not octets.startswith(MAGIC):
+        raise SnapshotError(f"{file}: is no snapshot of a zone, or was cut off")
+    _, version, size, serial, at, count = HEADER.unpack_from(octets)
+    if version != VERSION:
+        raise SnapshotError(f"{file}: is of version {version}, and this repzone reads {VERSION}")
+    whole = memoryview(octets)
+    if hashlib.sha256(whole[:-DIGEST]).digest() != octets[-DIGEST:]:
+        raise SnapshotError(f"{file}: is damaged or was cut off")
+    start = HEADER.size + size
+    rows = whole[start:-DIGEST]
+    if len(rows) != count * ROW.size:
+        raise SnapshotError(f"{file}: its length and its number of rows differ")
+    return Snapshot(serial, at, rows, frozenset(octets[HEADER.size : start].decode().split()))
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
