@@ -10,6 +10,7 @@ from repzone.cli.output import console, counted, print_json
 from repzone.cli.wall import clock
 from repzone.config import load
 from repzone.jobs import calculate as job
+from repzone.jobs import sweep
 
 
 def calculate(
@@ -23,8 +24,11 @@ def calculate(
 
     Example: repzone calculate --dry-run
     """
-    with open_database(load(config), clock) as engine:
+    settings = load(config)
+    with open_database(settings, clock) as engine:
         print_outcome(job.run(engine, clock, dry_run=dry_run), output, dry_run=dry_run)
+        if not dry_run:
+            sweep.run(engine, clock, sweep.Retention.of(settings))
 
 
 def print_outcome(outcome: job.Outcome, output: Output, *, dry_run: bool = False) -> None:

@@ -11,7 +11,6 @@ import structlog
 
 from repzone.clock import Clock
 from repzone.model import Exemptions
-from repzone.policy.calculator import calculate
 from repzone.store.engine import Connection, Engine, answering
 from repzone.store.exemptions import load_exemptions
 from repzone.store.listings import add_decisions, take_pending
@@ -75,10 +74,7 @@ def _batch(connection: Connection, now: int, outcome: Outcome, most: int, dry_ru
     """Decide for some clients; False when none was due."""
     rulebook = load_rulebook(connection)
     cases = take_pending(connection, rulebook, Exemptions(load_exemptions(connection)), now, most)
-    judged = [
-        (case, calculate(case.offences, case.earlier, case.category, rulebook, case.clean, case.spared))
-        for case in cases
-    ]
+    judged = [(case, case.judge(rulebook)) for case in cases]
     if not dry_run:
         outcome.held += add_decisions(connection, judged, rulebook.at(now).policy.brake_listings, now)
     outcome.clients += len(cases)

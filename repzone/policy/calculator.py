@@ -9,9 +9,11 @@ The rules, with t an event's own second and `policy` the one in force at t:
 - Unless the client is spared: the category has `max_clean`, and the client's accepted messages, in the whole hours
   within (t - span, t], outnumber its offences in (t - span, t] by more than that factor, both counted from the end of
   the last listing for the offences, and span being the window, or a day if that is longer. Being spared ends nothing
-  and begins nothing: the next second that holds an offence is judged again, the same second never is.
-- Its offence number is 1 + the earlier listings that began in [t - offence_memory, t), neither reversed nor
-  dropped nor shadow; its length is the ladder's for that number.
+  and begins nothing: the next second that holds an offence is judged again. The same second is not, unless it is the
+  last and more offences of it have come.
+- Its offence number is 1 + the earlier listings that began in [t - offence_memory, t), neither shadow nor, by t,
+  reversed or dropped; its length is the ladder's for that number.
+- When the client becomes exempt while the listing lasts, it is reversed at that second (a shadow one goes on).
 
 Nothing here depends on when it is called: the same events give the same listings in one call or in many.
 """
@@ -19,9 +21,12 @@ Nothing here depends on when it is called: the same events give the same listing
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, groupby
+from itertools import accumulate
+from operator import itemgetter
+from types import MappingProxyType
+from typing import NamedTuple
 
 from repzone.model import Listing, State
 from repzone.policy.rules import HOUR, CategoryRules, Rulebook, Version
@@ -30,18 +35,15 @@ from repzone.reasons import Category
 UNCOUNTED: frozenset[State] = frozenset({"reversed", "dropped", "shadow"})
 """States of listings that do not make the next one longer."""
 
+_NONE: Mapping[int, int] = MappingProxyType({})
 
-@dataclass(frozen=True, slots=True)
-class Offence:
+
+class Offence(NamedTuple):
     """What a client did in one second: a reason and how many times."""
 
     at: int
     reason: str
-    count: int = 1
-
-
-Weighed = tuple[Offence, int]
-"""An offence and the points of one of it, by the policy of its time."""
+    count: int = 1  # type: ignore[assignment]  # hides the method of tuples
 
 
 @dataclass(slots=True)
@@ -55,7 +57,10 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A listing that the rules ask for, with the policy version and the points that led to it."""
+    """A listing that the rules ask for, with the policy version and the points that led to it.
+
+    `evidence` is what weighed, by reason: what led to it, and what came while it lasted.
+    """
 
     began: int
     expires: int
@@ -64,16 +69,6 @@ class Decision:
     version: int
     points: int
     evidence: dict[str, Evidence] = field(default_factory=dict)
-
-    def add(self, weighed: Iterable[Weighed]) -> None:
-        """Count offences as evidence."""
-        for offence, _ in weighed:
-            seen = self.evidence.get(offence.reason)
-            if seen is None:
-                self.evidence[offence.reason] = Evidence(offence.count, offence.at, offence.at)
-            else:
-                seen.count += offence.count
-                seen.last = offence.at
 
 
 @dataclass(slots=True)
@@ -97,12 +92,16 @@ class Judgement:
 
 
 def calculate(
-    offences: Iterable[Offence],
+    offences: Sequence[Offence],
     earlier: Sequence[Listing],
     category: Category,
     rulebook: Rulebook,
     clean: Sequence[tuple[int, int]] = (),
     spared: Sequence[Spared] = (),
+    *,
+    undone: Mapping[int, int] = _NONE,
+    lifted: Sequence[int] = (),
+    listed: Mapping[int, int] = _NONE,
 ) -> Judgement:
     """Decide which listings begin.
 
@@ -110,57 +109,164 @@ def calculate(
     client's listings of that category, in any state and order) are passed over. What came before the first
     offence given must not matter: give those back to `rulebook.reach(category)` before anything new. `clean` is the
     client's accepted messages, (begin of the hour, messages) in order of time; `spared` is where it was spared before.
+
+    `undone` has, by the begin of listings that are reversed or dropped, the second at which that was done: before it
+    they counted. `lifted` are the seconds at which the client became exempt. `listed` has, by their begin, the points
+    of listings that were decided before: clean mail that became known later does not spare them.
     """
+    counted = [_Counted(one.began, _counts_until(one, undone)) for one in earlier]
+    free = free_from(earlier)
+    mercy = _Mercy(clean, spared, listed)
     decisions: list[Decision] = []
-    counted = [listing.began for listing in earlier if listing.state not in UNCOUNTED]
-    free_from = max((listing.expires for listing in earlier), default=0)
-    recent = _Recent()
-    mercy = _Mercy(clean, spared)
-    for at, second in _seconds(offences):
-        version = rulebook.at(at)
-        weighed = [(offence, version.policy.weight(offence.reason)) for offence in second]
-        weighed = [pair for pair in weighed if pair[1] > 0]
-        if at < free_from:
-            if decisions:
-                decisions[-1].add(weighed)
-            continue
-        rules = version.policy.rules(category)
-        recent.add(weighed)
-        points = recent.points(at, rules.window)
-        if not weighed or points < rules.threshold or mercy.spares(at, points, rules, version, recent, free_from):
-            continue
-        decision = _begin(at, points, counted, category, version)
-        decision.add(recent.counted())
+    index = bisect_left(offences, free, key=_AT)
+    while (reached := _reach(offences, index, free, category, rulebook, mercy)) is not None:
+        decision = _begin(reached, counted, category, lifted)
         decisions.append(decision)
-        if decision.state not in UNCOUNTED:
-            counted.append(at)
-        free_from = decision.expires
-        recent = _Recent()
+        counted.append(_Counted(decision.began, None if decision.state == "active" else 0))
+        free = decision.expires
+        index = bisect_left(offences, free, reached.first, key=_AT)
+        decision.evidence.update(gather(offences[reached.first : index], rulebook))
     return Judgement(decisions, mercy.found)
+
+
+def free_from(listings: Iterable[Listing]) -> int:
+    """Give the second from which offences count again: the end of the last listing, and behind its begin."""
+    return max((max(one.expires, one.began + 1) for one in listings), default=0)
+
+
+_AT = itemgetter(0)
+
+
+def gather(offences: Iterable[Offence], rulebook: Rulebook) -> dict[str, Evidence]:
+    """Count what weighs, by reason; the offences are in order of time."""
+    evidence: dict[str, Evidence] = {}
+    changes = 0
+    for at, reason, count in offences:
+        if at >= changes:
+            version, changes = rulebook.in_force(at)
+            weights = version.policy.weights
+        if weights.get(reason, 1):
+            seen = evidence.get(reason)
+            if seen is None:
+                evidence[reason] = Evidence(count, at, at)
+            else:
+                seen.count += count
+                seen.last = at
+    return evidence
+
+
+class Recent:
+    """The weighed offences since the last listing, as running sums: the points of any window cost one search."""
+
+    __slots__ = ("_counts", "_points", "_seconds")
+
+    def __init__(self) -> None:
+        self._seconds: list[int] = []
+        self._points = [0]
+        self._counts = [0]
+
+    def add(self, at: int, points: int, count: int) -> int:
+        """Add what one offence weighs, in order of time; give the sum of all points."""
+        self._seconds.append(at)
+        self._counts.append(self._counts[-1] + count)
+        total = self._points[-1] + points
+        self._points.append(total)
+        return total
+
+    @property
+    def newest(self) -> int | None:
+        """The second of the last offence, if there was one."""
+        return self._seconds[-1] if self._seconds else None
+
+    def points(self, at: int, window: int) -> int:
+        """Sum the points of (at - window, at], which has the newest offence."""
+        return self._points[-1] - self._points[bisect_right(self._seconds, at - window)]
+
+    def count(self, at: int, span: int) -> int:
+        """Count the offences of (at - span, at], which has the newest offence."""
+        return self._counts[-1] - self._counts[bisect_right(self._seconds, at - span)]
+
+
+class _Counted(NamedTuple):
+    """When a listing began, and until when it makes a next one longer: None for as long as it is remembered."""
+
+    began: int
+    until: int | None
+
+
+class _Reached(NamedTuple):
+    """Where the threshold was reached: second, version in force, points, place of the first offence that counted."""
+
+    at: int
+    version: Version
+    points: int
+    first: int
+
+
+def _counts_until(listing: Listing, undone: Mapping[int, int]) -> int | None:
+    return undone.get(listing.began, 0) if listing.state in UNCOUNTED else None
+
+
+def _reach(
+    offences: Sequence[Offence], start: int, free: int, category: Category, rulebook: Rulebook, mercy: _Mercy
+) -> _Reached | None:
+    """Find the first second, from an offence on, at which a listing is earned and not spared."""
+    recent = Recent()
+    total = changes = 0
+    for index in range(start, len(offences)):
+        at, reason, count = offences[index]
+        if at >= changes:
+            version, changes = rulebook.in_force(at)
+            rules, weights = version.policy.rules(category), version.policy.weights
+            threshold, window = rules.threshold, rules.window
+        weight = weights.get(reason, 1)
+        if weight:
+            total = recent.add(at, weight * count, count)
+        if total < threshold or (index + 1 < len(offences) and offences[index + 1][0] == at):
+            continue  # not even all of them are enough, or this second goes on
+        points = recent.points(at, window)
+        if points < threshold or recent.newest != at or mercy.spares(at, points, rules, version, recent, free):
+            continue
+        return _Reached(at, version, points, bisect_right(offences, at - window, start, key=_AT))
+    return None
+
+
+def _begin(reached: _Reached, counted: Sequence[_Counted], category: Category, lifted: Sequence[int]) -> Decision:
+    at, version, points, _ = reached
+    policy = version.policy
+    since = at - policy.offence_memory
+    number = 1 + sum(since <= began < at and (until is None or at < until) for began, until in counted)
+    expires = at + policy.duration(category, number)
+    state: State = "shadow" if policy.rules(category).shadow else "active"
+    if state == "active":
+        lift = min((lift for lift in lifted if at < lift < expires), default=None)
+        if lift is not None:
+            expires, state = lift, "reversed"
+    return Decision(at, expires, number, state, version.id, points)
 
 
 class _Mercy:
     """Weighs clean mail against offences, and knows where that was done before."""
 
-    def __init__(self, clean: Sequence[tuple[int, int]], spared: Sequence[Spared]) -> None:
+    def __init__(self, clean: Sequence[tuple[int, int]], spared: Sequence[Spared], listed: Mapping[int, int]) -> None:
         self.found: list[Spared] = []
-        self._hours = [hour for hour, _ in clean]
-        self._sums = [0, *accumulate(messages for _, messages in clean)]
+        self._clean_mail = clean
+        self._sums: list[int] = []
+        self._hours: list[int] = []
         self._spared = sorted(spared, key=lambda one: one.began)
+        self._listed = listed
 
-    def spares(
-        self, at: int, points: int, rules: CategoryRules, version: Version, recent: _Recent, free_from: int
-    ) -> bool:
+    def spares(self, at: int, points: int, rules: CategoryRules, version: Version, recent: Recent, free: int) -> bool:
         """Tell whether a client that has earned a listing at that second is spared it, and note so."""
         last = next((one for one in reversed(self._spared) if one.began <= at), None)
-        if last is not None and at <= last.last:
+        if last is not None and (at < last.last or (at == last.last and points <= last.points)):
             return True
-        if rules.max_clean is None:
+        if rules.max_clean is None or points >= self._listed.get(at, points + 1):
             return False
         clean, offences = self._clean(at, rules.span), recent.count(at, rules.span)
         if clean <= rules.max_clean * offences:
             return False
-        if last is None or last.version != version.id or free_from > last.last or at - last.last > rules.window:
+        if last is None or last.version != version.id or free > last.last or at - last.last > rules.window:
             last = Spared(at, at, version.id, 0, 0, 0)
             self._spared.append(last)
         last.last, last.points, last.offences, last.clean = at, points, offences, clean
@@ -170,59 +276,8 @@ class _Mercy:
 
     def _clean(self, at: int, span: int) -> int:
         """Give the messages of the whole hours within (at - span, at]."""
+        if not self._sums:
+            self._hours = [hour for hour, _ in self._clean_mail]
+            self._sums = [0, *accumulate(messages for _, messages in self._clean_mail)]
         first, behind = bisect_left(self._hours, at - span), bisect_right(self._hours, at - HOUR)
         return self._sums[behind] - self._sums[first] if first < behind else 0
-
-
-class _Recent:
-    """The weighed offences since the last listing, and their sum over a window that slides or changes its length."""
-
-    def __init__(self) -> None:
-        self._weighed: list[Weighed] = []
-        self._start = 0
-        self._summed = 0
-        self._total = 0
-        self._window = 0
-
-    def add(self, weighed: Iterable[Weighed]) -> None:
-        self._weighed.extend(weighed)
-
-    def points(self, at: int, window: int) -> int:
-        """Sum the points of (at - window, at]; a longer window than before looks back at what it had left."""
-        if window > self._window:
-            self._start = self._summed = self._total = 0
-        self._window = window
-        for offence, weight in self._weighed[self._summed :]:
-            self._total += offence.count * weight
-        self._summed = len(self._weighed)
-        while self._start < self._summed and self._weighed[self._start][0].at <= at - window:
-            offence, weight = self._weighed[self._start]
-            self._total -= offence.count * weight
-            self._start += 1
-        return self._total
-
-    def count(self, at: int, span: int) -> int:
-        """Count the offences of (at - span, at]."""
-        first = bisect_right(self._weighed, at - span, key=lambda weighed: weighed[0].at)
-        return sum(offence.count for offence, _ in self._weighed[first:])
-
-    def counted(self) -> list[Weighed]:
-        return self._weighed[self._start :]
-
-
-def _seconds(offences: Iterable[Offence]) -> Iterator[tuple[int, list[Offence]]]:
-    for at, second in groupby(offences, key=lambda offence: offence.at):
-        yield at, list(second)
-
-
-def _begin(at: int, total: int, counted: Sequence[int], category: Category, version: Version) -> Decision:
-    policy = version.policy
-    number = 1 + sum(at - policy.offence_memory <= began < at for began in counted)
-    return Decision(
-        began=at,
-        expires=at + policy.duration(category, number),
-        offence=number,
-        state="shadow" if policy.rules(category).shadow else "active",
-        version=version.id,
-        points=total,
-    )

@@ -4,6 +4,7 @@ SHIPPED is the default of every key: a policy file need only say what it changes
 weighs clean mail too. Durations are seconds once parsed.
 """
 
+import json
 import tomllib
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 
 from repzone.errors import ConfigError
 from repzone.reasons import CATALOGUE, Category
-from repzone.toml import Duration, Section, validate
+from repzone.toml import Duration, Section, format_duration, validate
 
 SHIPPED = """\
 # What an offence costs. Durations are written 90d, 24h, 10m, 600s.
@@ -83,6 +84,9 @@ spam_tagged = 0
 INITIAL = SHIPPED.replace("\n# max_clean", "\nmax_clean")
 
 HOUR, DAY = 3600, 86400
+FOREVER = 1 << 62
+"""Behind every instant."""
+
 Length = Annotated[Duration, Field(ge=1, le=366 * DAY)]
 
 
@@ -196,6 +200,11 @@ class Rulebook:
         """Give the version in force at that instant."""
         return self.versions[max(0, bisect_right(self._starts, instant) - 1)]
 
+    def in_force(self, instant: int) -> tuple[Version, int]:
+        """Give the version in force at that instant, and the instant from which it no longer is."""
+        behind = max(1, bisect_right(self._starts, instant))
+        return self.versions[behind - 1], self._starts[behind] if behind < len(self._starts) else FOREVER
+
     def reach(self, category: Category) -> int:
         """Give how far back in seconds an event can matter by any version."""
         return max(
@@ -206,3 +215,55 @@ class Rulebook:
     def weighs_clean(self, category: Category) -> bool:
         """Tell whether any version weighs clean mail against offences of that category."""
         return any(version.policy.rules(category).max_clean is not None for version in self.versions)
+
+
+def to_text(policy: Policy) -> str:
+    """Write a whole policy as TOML: `parse` reads the same policy back."""
+    top = {
+        "offence_memory": format_duration(policy.offence_memory),
+        "max_duration": format_duration(policy.max_duration),
+        "min_duration": format_duration(policy.min_duration),
+        "ipv6_prefix": policy.ipv6_prefix,
+        "brake_listings": policy.brake_listings,
+    }
+    tables = {
+        f"categories.{name}": {
+            "threshold": rules.threshold,
+            "window": format_duration(rules.window),
+            "durations": [format_duration(length) for length in rules.durations],
+            "shadow": rules.shadow,
+            "max_clean": rules.max_clean,
+            "message": rules.message,
+        }
+        for name, rules in policy.categories
+    }
+    tables["weights"] = dict(policy.weights)
+    lines = [f"{key} = {json.dumps(value)}" for key, value in top.items() if value is not None]
+    for name, values in tables.items():
+        lines += ["", f"[{name}]"]
+        lines += [f"{key} = {json.dumps(value)}" for key, value in values.items() if value is not None]
+    return "\n".join(lines) + "\n"
+
+
+def differences(old: Policy, new: Policy) -> list[tuple[str, str, str]]:
+    """Give each key that differs, with its value in both as a policy file writes it; "" where there is none."""
+    before, after = _flat(old), _flat(new)
+    keys = dict.fromkeys((*after, *before))
+    return [(key, before.get(key, ""), after.get(key, "")) for key in keys if before.get(key) != after.get(key)]
+
+
+def _flat(policy: Policy) -> dict[str, str]:
+    """Give every value as TOML by its dotted key; a reason that is not named has its weight 1."""
+    weights = {reason: policy.weight(reason) for reason in CATALOGUE}
+    values = tomllib.loads(to_text(policy.model_copy(update={"weights": weights})))
+    flat: dict[str, str] = {}
+
+    def add(prefix: str, table: Mapping[str, Any]) -> None:
+        for key, value in table.items():
+            if isinstance(value, dict):
+                add(f"{prefix}{key}.", value)
+            else:
+                flat[prefix + key] = json.dumps(value)
+
+    add("", values)
+    return flat

@@ -1,4 +1,4 @@
-"""Clients that need a decision out, decisions in; and the listings as people and programs ask for them.
+"""Clients that need a decision out, decisions in.
 
 The caller owns the transaction. `take_pending` locks the clients that it gives until the end of it, so that any
 number of calculators may run and ingestion of these clients' new events waits.
@@ -6,21 +6,32 @@ number of calculators may run and ingestion of these clients' new events waits.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
+from sqlalchemy.dialects.postgresql import insert
 
 from repzone.model import Client, Exemptions, Listing
-from repzone.policy.calculator import Decision, Judgement, Offence, Spared
+from repzone.policy.calculator import Decision, Judgement, Offence, Spared, calculate
 from repzone.policy.rules import Rulebook
 from repzone.reasons import COUNTED, Category
 from repzone.store.changes import add_changes, lock_serials
-from repzone.store.engine import instant, seconds
+from repzone.store.engine import instant
 from repzone.store.events import FUTURE
-from repzone.store.tables import listing, listing_evidence, spared
+from repzone.store.exemptions import reverse_exempt
+from repzone.store.tables import listing, listing_evidence, listing_sample, spared
 
 Key = tuple[str, Category]
 """A client key as text, and the category: what is decided for at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A key and category to be judged, and the instant at which what is new of it begins."""
+
+    key: str
+    category: Category
+    since: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +44,13 @@ class Case:
     earlier: list[Listing]
     clean: list[tuple[int, int]]
     spared: list[Spared]
+    undone: dict[int, int]
+    lifted: list[int]
+
+    def judge(self, rulebook: Rulebook) -> Judgement:
+        """Ask the rules."""
+        known = self.offences, self.earlier, self.category, rulebook, self.clean, self.spared
+        return calculate(*known, undone=self.undone, lifted=self.lifted)
 
 
 def take_pending(
@@ -42,28 +60,30 @@ def take_pending(
 
     Events stamped more than FUTURE seconds ahead of now stay for later.
     """
-    taken = connection.execute(_TAKE, {"now": now, "most": most}).all()
+    taken = [Due(*row) for row in connection.execute(_TAKE, {"now": now, "most": most})]
     if not taken:
         return []
-    keys: list[Key] = [(key, category) for key, category, _ in taken]
-    reach = {category: rulebook.reach(category) for category in COUNTED}
-    arrays = {
-        "keys": [key for key, _ in keys],
-        "categories": [category for _, category in keys],
-        "since": [since - reach[category] for _, category, since in taken],
-        "first": min(since - reach[category] for _, category, since in taken),
-        "until": now + FUTURE,
-        "weighing": [category for category in COUNTED if rulebook.weighs_clean(category)],
-    }
-    connection.execute(_MARK_LATER, arrays)
+    connection.execute(_MARK_LATER, _arrays(taken, rulebook, now))
+    return load_cases(connection, taken, rulebook, exemptions, now)
+
+
+def load_cases(
+    connection: sa.Connection, taken: Sequence[Due], rulebook: Rulebook, exemptions: Exemptions, now: int
+) -> list[Case]:
+    """Give what the rules need to know of each key and category to judge it from `since` on; locks nothing."""
+    arrays = _arrays(taken, rulebook, now)
+    keys: list[Key] = [(due.key, due.category) for due in taken]
     offences: dict[Key, list[Offence]] = {key: [] for key in keys}
     for key, category, at, address, reason, count in connection.execute(_OFFENCES, arrays):
         if exemptions.find(Client.from_text(address), at) is None:
             offences[key, category].append(Offence(at, reason, count))
     earlier: dict[Key, list[Listing]] = {key: [] for key in keys}
-    for key, category, number, began, expires, state in connection.execute(_EARLIER, arrays):
+    undone: dict[Key, dict[int, int]] = {key: {} for key in keys}
+    for key, category, number, began, expires, state, since in connection.execute(_EARLIER, arrays):
         client = Client.from_text(key)
         earlier[key, category].append(Listing(client, category, number, began, expires, state))
+        if since is not None:
+            undone[key, category][began] = since
     clean: dict[Key, list[tuple[int, int]]] = {key: [] for key in keys}
     mercies: dict[Key, list[Spared]] = {key: [] for key in keys}
     if arrays["weighing"]:
@@ -71,9 +91,27 @@ def take_pending(
             clean[key, category].append((hour, messages))
     for key, category, *episode in connection.execute(_SPARED, arrays):
         mercies[key, category].append(Spared(*episode))
+    clients = {key: Client.from_text(key[0]) for key in keys}
     return [
-        Case(Client.from_text(key[0]), key[1], offences[key], earlier[key], clean[key], mercies[key]) for key in keys
+        Case(
+            *(clients[key], key[1], offences[key], earlier[key], clean[key], mercies[key], undone[key]),
+            lifted=[exemption.added for exemption in exemptions.find_ever(clients[key])],
+        )
+        for key in keys
     ]
+
+
+def _arrays(taken: Sequence[Due], rulebook: Rulebook, now: int) -> dict[str, Any]:
+    reach = {category: rulebook.reach(category) for category in COUNTED}
+    since = [due.since - reach[due.category] for due in taken]
+    return {
+        "keys": [due.key for due in taken],
+        "categories": [due.category for due in taken],
+        "since": since,
+        "first": min(since),
+        "until": now + FUTURE,
+        "weighing": [category for category in COUNTED if rulebook.weighs_clean(category)],
+    }
 
 
 def add_decisions(
@@ -84,13 +122,67 @@ def add_decisions(
     `brake` is how many listings may begin within an hour (None: BRAKE, or a fifth of the active ones if that is
     more); those above it are held. Gives how many that are.
     """
-    _add_spared(connection, judged)
+    add_spared(connection, [(case.client, case.category, judgement) for case, judgement in judged])
     decisions = [(case, decision) for case, judgement in judged for decision in judgement.listings]
     if not decisions:
         return 0
-    rows = [_listing_row(case, decision, now) for case, decision in decisions]
-    statement = listing.insert().returning(listing.c.id, sort_by_parameter_order=True)
-    numbers = [int(number) for number in connection.execute(statement, rows).scalars()]
+    made = [Made(case.client, case.category, decision, now) for case, decision in decisions]
+    numbers = add_listings(connection, made)
+    lock_serials(connection)
+    reverse_exempt(connection, numbers)
+    held = _hold(connection, numbers, brake, now)
+    add_changes(connection, numbers, now)
+    return held
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A listing that is to be stored: whose, what was decided, and when that was."""
+
+    client: Client
+    category: Category
+    decision: Decision
+    created: int
+
+
+def add_listings(connection: sa.Connection, made: Sequence[Made]) -> list[int]:
+    """Store listings with their evidence and give their numbers, in the same order; they have no serials yet.
+
+    One that began at the same second and is void is that listing now.
+    """
+    arrays = {
+        "keys": [one.client.to_text() for one in made],
+        "categories": [one.category for one in made],
+        "begins": [one.decision.began for one in made],
+    }
+    numbers = {place - 1: number for place, number in connection.execute(_FIND_VOID, arrays)}
+    revised = [(number, made[place]) for place, number in numbers.items()]
+    new = [place for place in range(len(made)) if place not in numbers]
+    if new:
+        statement = listing.insert().returning(listing.c.id, sort_by_parameter_order=True)
+        added = connection.execute(statement, [_row(made[place]) for place in new]).scalars()
+        numbers |= dict(zip(new, map(int, added), strict=True))
+        add_evidence(connection, [numbers[place] for place in new], [made[place] for place in new])
+    revise_listings(connection, revised)
+    return [numbers[place] for place in range(len(made))]
+
+
+def revise_listings(connection: sa.Connection, revised: Sequence[tuple[int, Made]]) -> None:
+    """Make listings, given by number, what was decided now, with that evidence."""
+    if not revised:
+        return
+    names = ("expires", "offence", "state", "points", "policy_version_id", "created", "comment")
+    rows = [{f"new_{name}": _row(one)[name] for name in names} | {"number": number} for number, one in revised]
+    news = listing.update().values({name: sa.bindparam(f"new_{name}") for name in names})
+    connection.execute(news.where(listing.c.id == sa.bindparam("number")), rows)
+    numbers = [number for number, _ in revised]
+    for table in (listing_evidence, listing_sample):
+        connection.execute(table.delete().where(table.c.listing_id.in_(numbers)))
+    add_evidence(connection, numbers, [one for _, one in revised])
+
+
+def add_evidence(connection: sa.Connection, numbers: Sequence[int], made: Sequence[Made]) -> None:
+    """Store what led to listings, counted and as samples."""
     evidence = [
         {
             "listing_id": number,
@@ -99,15 +191,11 @@ def add_decisions(
             "first": instant(seen.first),
             "last": instant(seen.last),
         }
-        for number, (_, decision) in zip(numbers, decisions, strict=True)
-        for reason, seen in decision.evidence.items()
+        for number, one in zip(numbers, made, strict=True)
+        for reason, seen in one.decision.evidence.items()
     ]
     connection.execute(listing_evidence.insert(), evidence)
-    connection.execute(_ADD_SAMPLES, _sampled(numbers, decisions))
-    lock_serials(connection)
-    held = _hold(connection, numbers, brake, now)
-    add_changes(connection, numbers, now)
-    return held
+    connection.execute(_ADD_SAMPLES, _sampled(numbers, made))
 
 
 BRAKE = 1000
@@ -129,26 +217,27 @@ def _hold(connection: sa.Connection, numbers: Sequence[int], brake: int | None, 
     return 0 if above <= 0 else connection.execute(_HOLD, {**arrays, "above": above}).rowcount
 
 
-def _sampled(numbers: Sequence[int], decisions: Sequence[tuple[Case, Decision]]) -> Mapping[str, object]:
+def _sampled(numbers: Sequence[int], made: Sequence[Made]) -> Mapping[str, object]:
     """Give the arrays of _ADD_SAMPLES: where the lines that led to each listing are to be found."""
-    firsts = [min(seen.first for seen in decision.evidence.values()) for _, decision in decisions]
+    firsts = [min(seen.first for seen in one.decision.evidence.values()) for one in made]
     return {
         "ids": list(numbers),
-        "keys": [case.client.to_text() for case, _ in decisions],
-        "categories": [case.category for case, _ in decisions],
+        "keys": [one.client.to_text() for one in made],
+        "categories": [one.category for one in made],
         "firsts": firsts,
-        "lasts": [decision.began for _, decision in decisions],
+        "lasts": [one.decision.began for one in made],
         "first": min(firsts),
-        "last": max(decision.began for _, decision in decisions),
+        "last": max(one.decision.began for one in made),
         "samples": SAMPLES,
     }
 
 
-def _add_spared(connection: sa.Connection, judged: Sequence[tuple[Case, Judgement]]) -> None:
+def add_spared(connection: sa.Connection, judged: Sequence[tuple[Client, Category, Judgement]]) -> None:
+    """Note who was spared, new or longer than before."""
     rows = [
         {
-            "key": case.client.to_text(),
-            "category": case.category,
+            "key": client.to_text(),
+            "category": category,
             "began": instant(episode.began),
             "last": instant(episode.last),
             "policy_version_id": episode.version,
@@ -156,7 +245,7 @@ def _add_spared(connection: sa.Connection, judged: Sequence[tuple[Case, Judgemen
             "offences": episode.offences,
             "clean": episode.clean,
         }
-        for case, judgement in judged
+        for client, category, judgement in judged
         for episode in judgement.spared
     ]
     if rows:
@@ -165,55 +254,33 @@ def _add_spared(connection: sa.Connection, judged: Sequence[tuple[Case, Judgemen
         connection.execute(added.on_conflict_do_update(constraint="spared_pkey", set_=news), rows)
 
 
-def find_listings(
-    connection: sa.Connection,
-    now: int,
-    *,
-    everything: bool = False,
-    category: Category | None = None,
-    client: Client | None = None,
-) -> list[Listing]:
-    """Give the listings in force now, or all ever; of a category; covering a client; the last to end first."""
-    columns = listing.c
-    reasons = (
-        sa.select(
-            sa.func.jsonb_object_agg(
-                listing_evidence.c.reason, aggregate_order_by(listing_evidence.c.count, listing_evidence.c.reason)
-            )
-        )
-        .where(listing_evidence.c.listing_id == columns.id)
-        .scalar_subquery()
-    )
-    query = sa.select(
-        *(columns.key, columns.category, columns.offence, seconds(columns.began), seconds(columns.expires)),
-        *(columns.state, reasons, columns.comment),
-    ).order_by(columns.expires.desc(), columns.key, columns.category, columns.began)
-    if not everything:
-        query = query.where(columns.state == "active", columns.expires > instant(now))
-    if category is not None:
-        query = query.where(columns.category == category)
-    if client is not None:
-        covering = [client.truncate(length).to_text() for length in range(client.length + 1)]
-        query = query.where(columns.key.in_(covering))  # listing_key_category_began_key
-    return [
-        Listing(Client.from_text(key), kind, number, began, expires, state, reasons or {}, comment)
-        for key, kind, number, began, expires, state, reasons, comment in connection.execute(query)
-    ]
-
-
-def _listing_row(case: Case, decision: Decision, now: int) -> Mapping[str, object]:
+def _row(made: Made) -> Mapping[str, object]:
+    decision = made.decision
     return {
-        "key": case.client.to_text(),
-        "category": case.category,
+        "key": made.client.to_text(),
+        "category": made.category,
         "offence": decision.offence,
         "began": instant(decision.began),
         "expires": instant(decision.expires),
         "state": decision.state,
         "policy_version_id": decision.version,
         "points": decision.points,
-        "created": instant(now),
+        "created": instant(made.created),
+        "comment": "",
     }
 
+
+VOIDED = "a rebuild found that it should never have been"
+"""The comment of a listing that is void: it is there to be seen, and bounds nothing."""
+
+VOID = f"(listing.state = 'reversed' AND listing.comment = '{VOIDED}')"
+
+UNDONE = """CASE WHEN listing.state IN ('reversed', 'dropped') THEN extract(epoch FROM coalesce((
+        SELECT CASE WHEN bool_or(state NOT IN ('reversed', 'dropped', 'shadow'))
+            THEN min(at) FILTER (WHERE state IN ('reversed', 'dropped')) END
+        FROM listing_change WHERE listing_id = listing.id
+    ), listing.expires))::bigint END"""
+"""When a listing was reversed or dropped; its end, if it never counted before."""
 
 _TAKE = sa.text("""
 DELETE FROM pending USING (
@@ -233,6 +300,15 @@ FROM {_TAKEN} JOIN event USING (key, category)
 WHERE event.at > to_timestamp(:until) AND NOT event.late
 GROUP BY event.key, event.category""")  # noqa: S608 - our own words
 
+# listing_key_category_began_key
+_FIND_VOID = sa.text(f"""
+SELECT n, listing.id
+FROM unnest(CAST(:keys AS inet[]), CAST(:categories AS category[]), CAST(:begins AS bigint[]))
+    WITH ORDINALITY AS made (key, category, began, n)
+JOIN listing ON listing.key = made.key AND listing.category = made.category
+    AND listing.began = to_timestamp(made.began)
+WHERE {VOID}""")  # noqa: S608 - our own words
+
 # For each client the index event_key_category_at_idx of the days since its window began; `first`, the least of these
 # instants, leaves the planner only so many days' partitions to look at.
 _OFFENCES = sa.text(f"""
@@ -240,7 +316,7 @@ SELECT taken.key, taken.category, extract(epoch FROM found.at)::bigint, found.cl
 FROM {_TAKEN}
 CROSS JOIN LATERAL (
     SELECT max(expires) AS expires FROM listing
-    WHERE listing.key = taken.key AND listing.category = taken.category
+    WHERE listing.key = taken.key AND listing.category = taken.category AND NOT {VOID}
 ) AS last
 CROSS JOIN LATERAL (
     SELECT at, client, reason, sum(count)::integer AS count FROM event
@@ -294,8 +370,10 @@ UPDATE listing SET state = 'held' WHERE id IN (
     ORDER BY began DESC, id DESC LIMIT :above
 )""")
 
+# listing_key_category_began_key; of the few that were undone, listing_change_listing_id_idx.
 _EARLIER = sa.text(f"""
 SELECT taken.key, taken.category, listing.offence, extract(epoch FROM listing.began)::bigint,
-    extract(epoch FROM listing.expires)::bigint, listing.state
+    extract(epoch FROM listing.expires)::bigint, listing.state, {UNDONE}
 FROM {_TAKEN} JOIN listing USING (key, category)
+WHERE NOT {VOID}
 ORDER BY listing.began""")  # noqa: S608 - our own words

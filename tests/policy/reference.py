@@ -3,7 +3,7 @@
 Written from the wording of the rules and sharing nothing with the calculator but its values.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from repzone.model import Listing
@@ -27,12 +27,15 @@ def bans(
     category: Category,
     rulebook: Rulebook,
     clean: Sequence[tuple[int, int]] = (),
+    undone: Mapping[int, int] | None = None,
+    lifted: Sequence[int] = (),
 ) -> list[Ban]:
     made: list[Ban] = []
+    undone = undone or {}
     for t in sorted({offence.at for offence in offences}):
         listings: list[tuple[int, int, str]] = [(old.began, old.expires, old.state) for old in earlier]
         listings += [(ban.began, ban.expires, ban.state) for ban in made]
-        if any(t < expires for _, expires, _ in listings):
+        if any(t < expires or t <= began for began, expires, _ in listings):
             continue  # inside a listing, or before one: it counts for nothing
         version = rulebook.at(t)
         policy = version.policy
@@ -56,12 +59,16 @@ def bans(
         remembered = [
             began
             for began, _, state in listings
-            if t - policy.offence_memory <= began < t and state not in ("reversed", "dropped", "shadow")
+            if t - policy.offence_memory <= began < t
+            and (state not in ("reversed", "dropped", "shadow") or t < undone.get(began, 0))
         ]
         number = 1 + len(remembered)
         length = rules.durations[min(number, len(rules.durations)) - 1]
         length = max(policy.min_duration, min(policy.max_duration, length))
         state = "shadow" if rules.shadow else "active"
+        for lift in sorted(lifted):
+            if t < lift < t + length and state != "shadow":
+                length, state = lift - t, "reversed"
         evidence = [offence for offence, _ in counting]
         evidence += [o for o, weight in weights if weight > 0 and t < o.at < t + length]
         reasons: dict[str, int] = {}

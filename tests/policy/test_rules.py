@@ -3,7 +3,7 @@
 import pytest
 
 from repzone.errors import ConfigError
-from repzone.policy.rules import SHIPPED, Rulebook, Version, parse
+from repzone.policy.rules import SHIPPED, Rulebook, Version, differences, parse, to_text
 
 
 def test_an_empty_policy_is_the_shipped_one() -> None:
@@ -47,3 +47,26 @@ def test_the_first_policy_is_in_force_for_all_earlier_time_and_each_other_from_i
     policy = parse("", "policy.toml")
     rulebook = Rulebook([Version(2, 200, policy), Version(1, 100, policy), Version(3, 200, policy)])
     assert [rulebook.at(instant).id for instant in (0, 100, 199, 200, 999)] == [1, 1, 1, 3, 3]
+
+
+def test_a_policy_is_written_as_it_is_read() -> None:
+    text = """
+    brake_listings = 50
+    min_duration = "90s"
+    [categories.spam]
+    max_clean = 0.5
+    message = 'Spam: "again"'
+    [weights]
+    timeout = 7
+    """
+    for policy in (parse("", "shipped"), parse(text, "own")):
+        assert parse(to_text(policy), "written") == policy
+
+
+def test_what_differs_between_two_policies_is_said_key_by_key() -> None:
+    new = parse("ipv6_prefix = 56\n[categories.spam]\nmax_clean = 20\n[weights]\ntimeout = 3\nvrfy_expn = 1", "new")
+    assert differences(parse("", "old"), new) == [
+        ("ipv6_prefix", "64", "56"),
+        ("categories.spam.max_clean", "", "20.0"),
+        ("weights.timeout", "1", "3"),
+    ]

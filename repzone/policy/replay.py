@@ -1,0 +1,97 @@
+"""All that one client did, and what was done for it by hand, in; the listings that follow under some policies out.
+
+Nothing of the rules is written here: `calculate` is asked up to each act of an operator, the act is done to what then
+stands, and `calculate` is asked on from there, as it is when a log comes in pieces.
+
+An act was done to a listing of the real world. Here it means the client's listings that lasted at some second at which
+the real one did: those that still run end at the second of the act; a reversal or drop holds for those that have ended,
+too. What begins later is not touched, as it was not in the real world.
+"""
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from operator import itemgetter
+
+from repzone.model import Client, Listing, State
+from repzone.policy.calculator import UNCOUNTED, Decision, Judgement, Offence, Spared, calculate
+from repzone.policy.rules import Rulebook
+from repzone.reasons import Category
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What was done at a second to a listing that without it stood in [began, ended); `state` is what it became."""
+
+    at: int
+    state: State
+    began: int
+    ended: int
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What there is of a client and category; all but the acts, which are in order of time, as `calculate` takes it.
+
+    `earlier` are the listings that are given: of the time before the replay.
+    """
+
+    client: Client
+    category: Category
+    offences: Sequence[Offence]
+    earlier: Sequence[Listing] = ()
+    acts: Sequence[Act] = ()
+    clean: Sequence[tuple[int, int]] = ()
+    spared: Sequence[Spared] = ()
+    undone: Mapping[int, int] = field(default_factory=dict)
+    lifted: Sequence[int] = ()
+    listed: Mapping[int, int] = field(default_factory=dict)
+
+
+def replay(history: History, rulebook: Rulebook) -> Judgement:
+    """Give the listings as they stand after all acts, and where the client was spared."""
+    if not history.acts:
+        return _judge(history, rulebook, history.offences, history.earlier, history.undone, history.spared)
+    made: dict[int, Decision] = {}
+    undone = dict(history.undone)
+    spared = {one.began: one for one in history.spared}
+    found: dict[int, Spared] = {}
+    for act in (*history.acts, None):
+        behind = bisect_right(history.offences, act.at, key=itemgetter(0)) if act else len(history.offences)
+        earlier = [*history.earlier, *(_listing(history, one) for one in made.values())]
+        judgement = _judge(history, rulebook, history.offences[:behind], earlier, undone, list(spared.values()))
+        made |= {one.began: one for one in judgement.listings}
+        found |= {one.began: one for one in judgement.spared}
+        spared |= found
+        if act is not None:
+            _do(act, made, undone)
+    return Judgement(list(made.values()), list(found.values()))
+
+
+def _judge(
+    history: History,
+    rulebook: Rulebook,
+    offences: Sequence[Offence],
+    earlier: Sequence[Listing],
+    undone: Mapping[int, int],
+    spared: Sequence[Spared],
+) -> Judgement:
+    known = offences, earlier, history.category, rulebook, history.clean, spared
+    return calculate(*known, undone=undone, lifted=history.lifted, listed=history.listed)
+
+
+def _do(act: Act, made: dict[int, Decision], undone: dict[int, int]) -> None:
+    """Do an act to the listings that it means."""
+    for one in made.values():
+        meant = one.began == act.began or (one.began < act.ended and one.expires > act.began)
+        if not meant or (act.state == "released" and one.expires <= act.at):
+            continue
+        state = one.state
+        if state not in UNCOUNTED:
+            state = act.state
+            undone[one.began] = act.at
+        made[one.began] = replace(one, expires=min(one.expires, act.at), state=state)
+
+
+def _listing(history: History, one: Decision) -> Listing:
+    return Listing(history.client, history.category, one.offence, one.began, one.expires, one.state)
