@@ -1,6 +1,7 @@
 """`repzone init`: the configuration with its comments, and the database."""
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -8,11 +9,13 @@ import typer
 
 from repzone import shipped
 from repzone.cli.database import open_database, open_server
+from repzone.cli.mynetworks import Trusted, load_trusted
 from repzone.cli.options import Output, OutputOption
-from repzone.cli.output import console, print_json
+from repzone.cli.output import console, plain, print_json
 from repzone.cli.wall import clock
 from repzone.config import NAME, TEMPLATE, load, load_zones
 from repzone.errors import RepzoneError
+from repzone.model import Client
 from repzone.policy.rules import INITIAL
 from repzone.store.migrate import upgrade
 
@@ -25,12 +28,14 @@ def init(
 ) -> None:
     """Write repzone.toml, policy.toml and zones/ with their comments, and make or migrate the database.
 
-    What is already there stays as it is.
+    What is already there stays as it is. Where Postfix is, the networks that its main.cf lets relay (mynetworks) become
+    own_networks; wide ones, and those that Postfix found by itself, are proposed in a comment.
 
     Example: mkdir /etc/repzone && cd /etc/repzone && repzone init
     """
     folder = config.absolute().parent
-    contents = {config.absolute(): TEMPLATE, folder / "policy.toml": INITIAL}
+    trusted = None if config.exists() else load_trusted()
+    contents = {config.absolute(): _template(trusted), folder / "policy.toml": INITIAL}
     written = []
     try:
         for file, text in contents.items():
@@ -52,10 +57,12 @@ def init(
     with open_database(settings, clock):
         pass  # the policy is in force from now on
     if output is Output.json:
-        print_json({"written": [str(file) for file in written], "server": schema.server, "revision": schema.revision})
+        fields = {"written": [str(file) for file in written], "server": schema.server, "revision": schema.revision}
+        print_json({**fields, "own_networks": [str(network) for network in settings.own_networks]})
         return
     for file in written:
         console.print(f"Wrote {file}", markup=False, soft_wrap=True)
+    _print_trusted(trusted)
     console.print(f"The database is ready (PostgreSQL {schema.server}, revision {schema.revision}).")
     console.print(
         f"Next: put your own names into {folder / 'zones'} (now: {', '.join(zone.apex for zone in zones)}), then\n"
@@ -64,3 +71,40 @@ def init(
         markup=False,
         soft_wrap=True,
     )
+
+
+_NONE = "own_networks = []"
+
+
+def _template(trusted: Trusted | None) -> str:
+    """Give the configuration with what Postfix trusts, as a value or as a comment."""
+    if trusted is None or not (trusted.own or trusted.doubtful):
+        return TEMPLATE
+    begin, _, rest = TEMPLATE.partition(_NONE)
+    _, _, rest = rest.partition("\n")
+    lines = []
+    if trusted.own:
+        lines.append("# Postfix lets these relay (mynetworks), so they are taken for yours: take out what is not.")
+    if trusted.doubtful:
+        lines.append(f"# Postfix trusts these (mynetworks); are they yours alone? {_list(trusted.doubtful)}")
+    value = f"own_networks = {_list(trusted.own)}"
+    return "\n".join([begin.rstrip("\n"), *lines, value, rest])
+
+
+def _list(networks: Iterable[Client]) -> str:
+    return "[" + ", ".join(f'"{network}"' for network in networks) + "]"
+
+
+def _print_trusted(trusted: Trusted | None) -> None:
+    """Say what was made of Postfix's mynetworks."""
+    if trusted is None:
+        return
+    own, doubtful = (", ".join(map(str, networks)) for networks in (trusted.own, trusted.doubtful))
+    if own:
+        console.print(f"Own networks, since Postfix lets them relay: {own}", soft_wrap=True)
+    if doubtful:
+        console.print(f"Only as a comment: Postfix trusts {doubtful}; are they yours alone?", soft_wrap=True)
+    if trusted.others:
+        words = plain(" ".join(trusted.others))
+        said = f"Not read: mynetworks also has {words}; `repzone allow import` reads lists of networks."
+        console.print(said, markup=False, soft_wrap=True)

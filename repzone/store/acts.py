@@ -1,7 +1,7 @@
 """What an operator did by hand in, rows of the audit out: who, when, what and why. Written with what it changed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,7 +19,21 @@ class Act:
     verb: str
     subject: str
     reason: str
-    details: Mapping[str, Any]
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def lock_acts(connection: sa.Connection) -> None:
+    """Let every other act wait until this transaction ends: do it first.
+
+    Then come the marks of clients, in the order of their keys as ingestion takes them; then listings; the serials last.
+    Behind them only listings that nobody else has are locked. So nobody waits in a circle.
+    """
+    connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('repzone.acts'))")
+
+
+def utc(at: int) -> str:
+    """Write an instant for the details of an act: RFC 3339 with Z."""
+    return f"{instant(at):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def add_act(
@@ -34,6 +48,12 @@ def add_act(
     """Store an act and give its number, for the changes that it makes in the same transaction."""
     row = {"author": author, "verb": verb, "subject": subject, "reason": reason, "details": dict(details or {})}
     return int(connection.scalar(act.insert().values(at=instant(now), **row).returning(act.c.id)) or 0)
+
+
+def store_act(connection: sa.Connection, done: Act, **details: Any) -> int:
+    """Store an act with these details beside its own, and give its number."""
+    known = {**done.details, **details}
+    return add_act(connection, done.author, done.verb, done.subject, done.reason, done.at, known)
 
 
 def load_acts(connection: sa.Connection, *, since: int = 0, most: int | None = None) -> list[Act]:

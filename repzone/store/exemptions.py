@@ -1,16 +1,37 @@
-"""Exemptions as the database holds them.
+"""Exemptions as the database holds them, and the listings that they lift.
 
 The operator's own networks are among them, since ever and for as long as the configuration names them.
+
+Who exempts writes the exemption, locks the serials, and then looks for listings inside it; who lists writes the
+listing, locks the serials, and then looks for exemptions around it (`reverse_exempt`). So nobody stays listed because
+two did not see each other.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
 from repzone.model import Client, Exemption
-from repzone.store.changes import add_exemption_changes
+from repzone.reasons import Category
+from repzone.store.acts import Act, lock_acts, store_act, utc
+from repzone.store.changes import add_changes, add_exemption_changes, lock_serials
 from repzone.store.engine import instant, seconds
+from repzone.store.lookup import OWN
 from repzone.store.tables import exemption
+
+
+@dataclass(frozen=True, slots=True)
+class Exempted:
+    """How many exemptions are new, how many got another comment or end, how many were so already; the listings that
+    were lifted, by client and category.
+    """
+
+    new: int
+    replaced: int
+    same: int
+    lifted: tuple[tuple[Client, Category], ...]
 
 
 def load_exemptions(connection: sa.Connection) -> list[Exemption]:
@@ -25,23 +46,155 @@ def load_exemptions(connection: sa.Connection) -> list[Exemption]:
     ]
 
 
-OWN = "own_networks"
-"""The author of the exemptions that the configuration makes."""
-
-
 def store_own_networks(connection: sa.Connection, networks: Iterable[Client], now: int) -> None:
-    """Exempt exactly these own networks from now on; new ones for all earlier time too."""
+    """Exempt exactly these own networks from now on; new ones for all earlier time too, and nobody in them is listed
+    any longer.
+    """
     wanted = {network.to_text() for network in networks}
     connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('repzone.own_networks'))")
     columns = exemption.c
     mine = sa.and_(columns.author == OWN, columns.ended.is_(None))
     held = set(connection.scalars(sa.select(columns.network).where(mine)))
-    changed: list[int] = []
-    for network in sorted(wanted - held):
-        row = {"network": network, "added": instant(0), "author": OWN, "comment": "own network"}
-        changed += connection.scalars(exemption.insert().values(row).returning(columns.id))
-    for network in sorted(held - wanted):
-        ended = exemption.update().where(mine, columns.network == network).values(ended=instant(now))
-        changed += connection.scalars(ended.returning(columns.id))
-    if changed:
-        add_exemption_changes(connection, changed, now)
+    added, ended = sorted(wanted - held), sorted(held - wanted)
+    if not added and not ended:
+        return
+    lock_acts(connection)
+    row = {"added": instant(0), "author": OWN, "comment": "own network"}
+    new = _insert(connection, [{"network": network, **row} for network in added])
+    gone = exemption.update().where(mine, columns.network.in_(ended)).values(ended=instant(now))
+    old = sorted(connection.scalars(gone.returning(columns.id)))
+    lifted = _lift(connection, new, now)
+    act = Act(now, OWN, "configure", OWN, "", {"added": added, "ended": ended, "lifted": len(lifted)})
+    _add_changes(connection, [*new, *old], lifted, now, store_act(connection, act))
+
+
+def add_exemptions(
+    connection: sa.Connection,
+    networks: Mapping[Client, str],
+    ended: int | None,
+    act: Act,
+) -> Exempted:
+    """Exempt networks, each with its comment, from now to `ended` (None: for good), and lift the listings inside.
+
+    Exemptions of the same networks that the operator has in force get the new comment and end.
+    """
+    lock_acts(connection)
+    now = act.at
+    held = _load_held(connection, networks, now)
+    new = [network for network in networks if network not in held]
+    other = {held[one][0]: one for one in networks if one in held and held[one][1:] != (networks[one], ended)}
+    same = len(networks) - len(new) - len(other)
+    if not new and not other:
+        return Exempted(0, 0, same, ())
+    row = {"author": act.author, "ended": None if ended is None else instant(ended)}
+    begin = {"added": instant(now), **row}
+    numbers = _insert(connection, [{"network": str(one), "comment": networks[one], **begin} for one in new])
+    if other:
+        replaced = [{"number": number, "words": networks[one], **row} for number, one in sorted(other.items())]
+        connection.execute(_REPLACE, replaced)
+    lifted = _lift(connection, numbers, now)
+    counts = {"new": len(new), "replaced": len(other), "lifted": len(lifted)}
+    number = store_act(connection, act, **counts, until=None if ended is None else utc(ended))
+    _add_changes(connection, [*numbers, *sorted(other)], lifted, now, number)
+    return Exempted(len(new), len(other), same, tuple(sorted((one.client, one.category) for one in lifted)))
+
+
+def end_exemption(connection: sa.Connection, network: Client, act: Act) -> int:
+    """End the operator's exemption of exactly this network; give how many that were. Own networks stay."""
+    lock_acts(connection)
+    now = instant(act.at)
+    columns = exemption.c
+    mine = sa.and_(columns.network == network.to_text(), columns.author != OWN)
+    lasting = sa.or_(columns.ended.is_(None), columns.ended > now)
+    ended = exemption.update().where(mine, lasting).values(ended=sa.func.greatest(columns.added, now))
+    numbers = sorted(connection.scalars(ended.returning(columns.id)))
+    if numbers:
+        add_exemption_changes(connection, numbers, act.at, store_act(connection, act))
+    return len(numbers)
+
+
+def reverse_exempt(connection: sa.Connection, listing_ids: Sequence[int]) -> int:
+    """Reverse those of these new listings that lie in an exemption which whoever decided had not seen yet.
+
+    The serials must be locked. Gives how many that are.
+    """
+    return connection.execute(_REVERSE_EXEMPT, {"ids": list(listing_ids)}).rowcount
+
+
+@dataclass(frozen=True, slots=True)
+class _Lifted:
+    id: int
+    client: Client
+    category: Category
+
+
+def _insert(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> list[int]:
+    statement = exemption.insert().returning(exemption.c.id, sort_by_parameter_order=True)
+    return [int(number) for number in connection.scalars(statement, rows)] if rows else []
+
+
+def _load_held(
+    connection: sa.Connection, networks: Iterable[Client], now: int
+) -> dict[Client, tuple[int, str, int | None]]:
+    """Give number, comment and end of the operator's exemptions in force of exactly these networks."""
+    columns = exemption.c
+    query = (
+        sa.select(columns.network, columns.id, columns.comment, seconds(columns.ended))
+        .where(columns.network == sa.any_(sa.cast([str(one) for one in networks], sa.ARRAY(columns.network.type))))
+        .where(columns.author != OWN, sa.or_(columns.ended.is_(None), columns.ended > instant(now)))
+        .order_by(columns.id)
+    )  # exemption_network_idx
+    return {Client.from_text(network): (number, *kept) for network, number, *kept in connection.execute(query)}
+
+
+def _lift(connection: sa.Connection, exemption_ids: Sequence[int], now: int) -> list[_Lifted]:
+    """Reverse the listings wholly inside these exemptions that run now, held ones too; locks the serials."""
+    lock_serials(connection)
+    rows = connection.execute(_LIFT, {"ids": list(exemption_ids), "now": instant(now)})
+    return sorted((_Lifted(number, Client.from_text(key), category) for number, key, category in rows), key=_by_id)
+
+
+def _by_id(one: _Lifted) -> int:
+    return one.id
+
+
+def _add_changes(
+    connection: sa.Connection, exemption_ids: Sequence[int], lifted: Sequence[_Lifted], now: int, act: int
+) -> None:
+    add_exemption_changes(connection, exemption_ids, now, act)
+    if lifted:
+        add_changes(connection, [one.id for one in lifted], now, act)
+
+
+_REPLACE = (
+    exemption.update()
+    .where(exemption.c.id == sa.bindparam("number"))
+    .values(comment=sa.bindparam("words"), author=sa.bindparam("author"), ended=sa.bindparam("ended"))
+)
+
+# The range of listing_key_category_began_key, and then exactly. What a sweep has locked has ended.
+_LIFT = sa.text("""
+UPDATE listing SET state = 'reversed', expires = greatest(began, :now)
+WHERE id IN (
+    SELECT listing.id FROM exemption JOIN listing ON key BETWEEN network AND set_masklen(
+            broadcast(network), CASE family(network) WHEN 4 THEN 32 ELSE 128 END) AND key <<= network
+    WHERE exemption.id = ANY(CAST(:ids AS integer[])) AND state IN ('active', 'held') AND expires > :now
+    FOR NO KEY UPDATE OF listing SKIP LOCKED
+)
+RETURNING id, key, category""")
+
+# exemption_network_idx, once for each length that exemptions have.
+_REVERSE_EXEMPT = sa.text("""
+WITH lengths AS MATERIALIZED (
+    SELECT DISTINCT family(network) AS family, masklen(network) AS length FROM exemption
+)
+UPDATE listing SET state = 'reversed', expires = greatest(began, since)
+FROM (
+    SELECT listing.id, min(added) AS since
+    FROM listing JOIN lengths ON lengths.family = family(key) AND length <= masklen(key)
+    JOIN exemption ON network = network(set_masklen(key, length))::inet
+    WHERE listing.id = ANY(CAST(:ids AS bigint[])) AND state = 'active'
+        AND added < expires AND (ended IS NULL OR ended > began)
+    GROUP BY listing.id
+) AS exempt
+WHERE listing.id = exempt.id""")

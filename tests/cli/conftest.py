@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
+
+from repzone.cli.main import run as run_main
 
 COMMAND = Path(sys.executable).with_name("repzone")
 
@@ -57,6 +61,29 @@ def runner(folder: Path, environment: dict[str, str]) -> Run:
 def run(tmp_path: Path, migrated_url: str) -> Run:
     """Runs commands in an empty folder, on this test's own database."""
     return runner(tmp_path, {"REPZONE_DATABASE_URL": migrated_url})
+
+
+@pytest.fixture
+def run_here(
+    tmp_path: Path, migrated_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Run]:
+    """Runs commands as `run` does, but in this process: for tests that need many, and not how the process behaves."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("REPZONE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("REPZONE_DATABASE_URL", migrated_url)
+
+    def run(*words: str, text: str = "", **more: str) -> Done:
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdin", io.StringIO(text))
+            for name, value in more.items():
+                patch.setenv(name, value)
+            capsys.readouterr()
+            code = run_main(words)
+            return Done(code, *capsys.readouterr())
+
+    yield run
+    structlog.reset_defaults()  # a command sends its log to standard error as it was then
 
 
 @pytest.fixture

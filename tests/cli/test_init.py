@@ -1,0 +1,67 @@
+"""`init`: the configuration that it writes, and what it takes over from a Postfix that is here."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from repzone.cli.mynetworks import Trusted, parse
+from repzone.model import Client
+from tests.cli.conftest import Run
+from tests.fix_db import missing
+
+C = Client.from_text
+
+
+@pytest.fixture
+def postfix(tmp_path: Path) -> Path:
+    """The folder of a Postfix configuration of this test's own."""
+    if not shutil.which("postconf"):
+        missing("postconf", "postfix")
+    (tmp_path / "postfix").mkdir()
+    (tmp_path / "postfix" / "master.cf").touch()
+    (tmp_path / "postfix" / "main.cf").write_text("compatibility_level = 3.6\n")
+    return tmp_path / "postfix"
+
+
+def test_networks_that_main_cf_lets_relay_become_own_networks(run_here: Run, postfix: Path) -> None:
+    (postfix / "main.cf").write_text(
+        "compatibility_level = 3.6\noffice = 192.0.2.0/24\n"
+        "mynetworks = 127.0.0.0/8 [::1]/128 10.0.0.0/8 $office, [2001:db8:1::]/48 198.0.0.0/8 cidr:/etc/postfix/more\n"
+    )
+    done = run_here("init", MAIL_CONFIG=str(postfix))
+    assert done.code == 0, done.err
+    assert "Own networks, since Postfix lets them relay: 192.0.2.0/24, 2001:db8:1::/48" in done.out
+    assert "Only as a comment: Postfix trusts 198.0.0.0/8; are they yours alone?" in done.out
+    assert "mynetworks also has cidr:/etc/postfix/more" in done.out
+    text = (postfix.parent / "repzone.toml").read_text()
+    assert 'own_networks = ["192.0.2.0/24", "2001:db8:1::/48"]\n' in text
+    assert '# Postfix trusts these (mynetworks); are they yours alone? ["198.0.0.0/8"]\n' in text
+    exempt = {one["network"] for one in run_here("allow", "list", "-o", "json").objects}
+    assert exempt == {"192.0.2.0/24", "2001:db8:1::/48"}
+    (postfix.parent / "repzone.toml").write_text("own_networks = []\n")
+    (again,) = run_here("init", "-o", "json", MAIL_CONFIG=str(postfix)).objects
+    assert (again["written"], again["own_networks"]) == ([], [])  # what is there stays as it is
+
+
+def test_without_networks_of_its_own_in_main_cf_nothing_is_taken_over(run_here: Run, postfix: Path) -> None:
+    (done,) = run_here("init", "-o", "json", MAIL_CONFIG=str(postfix)).objects
+    assert done["own_networks"] == []
+    assert "\nown_networks = []" in (postfix.parent / "repzone.toml").read_text()
+
+
+def test_a_faulty_postfix_is_no_reason_to_fail(run_here: Run, postfix: Path) -> None:
+    (postfix / "main.cf").unlink()
+    assert run_here("init", MAIL_CONFIG=str(postfix)).code == 0
+
+
+def test_what_postfix_found_by_itself_or_is_wide_is_doubtful_and_reserved_space_is_left_out() -> None:
+    words = (
+        "127.0.0.0/8 [::1]/128 192.168.1.0/24 192.0.2.0/24,[2001:db8::]/48 198.0.0.0/15 /etc/postfix/nets !192.0.2.7"
+    )
+    own, wide = (C("192.0.2.0/24"), C("2001:db8::/48")), (C("198.0.0.0/15"),)
+    others = ("/etc/postfix/nets", "!192.0.2.7")
+    assert parse(words, named=True) == Trusted(own, wide, others)
+    assert parse(words, named=False) == Trusted((), (*own, *wide), others)
