@@ -1,20 +1,39 @@
 """`repzone listings`: who is in the zone, why and until when."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from difflib import get_close_matches
+from enum import StrEnum
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
 from repzone.cli.database import open_database
-from repzone.cli.options import ConfigOption, Output, OutputOption
-from repzone.cli.output import console, counted, print_json, table, utc
+from repzone.cli.listed import listing_fields, reasons_text
+from repzone.cli.options import ConfigOption, Output, OutputOption, parse_network, parse_since
+from repzone.cli.output import console, counted, print_json, shown, table
 from repzone.cli.wall import clock
 from repzone.config import load
-from repzone.model import Listing
-from repzone.reasons import CATEGORIES
+from repzone.model import STATES, Listing
+from repzone.reasons import CATALOGUE, CATEGORIES
 from repzone.store.engine import answering
-from repzone.store.listings import find_listings
+from repzone.store.find import Wanted, count_listings, stream_listings
 from repzone.zone.texts import format_instant, format_left, ordinal
+
+PAGE = 1000
+"""So many are shown to people unless they ask for more: a table is laid out as a whole."""
+
+WIDE = 110
+"""Columns of a terminal on which every column of the table fits."""
+
+
+class Sort(StrEnum):
+    """What the first of the listings has most of."""
+
+    until = "until"
+    began = "began"
+    client = "client"
+    offence = "offence"
 
 
 def listings(
@@ -24,55 +43,92 @@ def listings(
     category: Annotated[
         str | None, typer.Option("--category", metavar="C", help=f"Only one of {', '.join(CATEGORIES)}.")
     ] = None,
+    network: Annotated[
+        str | None,
+        typer.Option("--network", metavar="CIDR", help="Only clients in this network, for example 192.0.2.0/24."),
+    ] = None,
+    state: Annotated[
+        str | None, typer.Option("--state", metavar="S", help=f"Only one of {', '.join(STATES)}, ended or not.")
+    ] = None,
+    reason: Annotated[
+        str | None, typer.Option("--reason", metavar="R", help="Only those whose evidence has it, such as auth_failed.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="T", help="Only those that began since: 4h ago, or 2026-11-24.")
+    ] = None,
+    sort: Annotated[
+        Sort, typer.Option("--sort", help="The last to end, the last begun, or the highest first.")
+    ] = Sort.until,
+    limit: Annotated[
+        int | None, typer.Option("--limit", metavar="N", min=1, help=f"At most N; people get {PAGE:,} unless said.")
+    ] = None,
 ) -> None:
     """List who is in the zone now, or with --all ever was; the ones that end last first.
 
-    Example: repzone listings --category spam -o json
+    Example: repzone listings --category spam --network 192.0.2.0/24 --sort offence
     """
-    if category is not None and category not in CATEGORIES:
-        raise typer.BadParameter(f"{category!r} is none of {', '.join(CATEGORIES)}", param_hint="--category")
     now = clock()
+    wanted = Wanted(
+        everything=everything,
+        category=_one_of(category, CATEGORIES, "--category"),
+        network=parse_network(network) if network else None,
+        state=_one_of(state, STATES, "--state"),
+        reason=_one_of(reason, tuple(CATALOGUE), "--reason"),
+        since=parse_since(since, now) if since else None,
+    )
     with open_database(load(config), clock) as engine, answering(), engine.connect() as connection:
-        found = find_listings(connection, now, everything=everything, category=category)
-    if output is Output.json:
-        for listing in found:
-            print_json(listing_fields(listing, now))
+        if output is Output.json:
+            for listing in stream_listings(connection, wanted, now, sort.value, limit):
+                print_json(listing_fields(listing, now))
+            return
+        most = limit or PAGE
+        found = list(stream_listings(connection, wanted, now, sort.value, most + 1))
+        total = count_listings(connection, wanted, now) if len(found) > most else len(found)
+    _print_table(found[:most], wanted, total, now)
+
+
+def _one_of(word: str | None, words: Sequence[str], option: str) -> Any:
+    if word is not None and word not in words:
+        near = get_close_matches(word, words) or words
+        raise typer.BadParameter(f"there is no {word!r}; write {' or '.join(near[:7])}", param_hint=option)
+    return word
+
+
+def _print_table(found: Sequence[Listing], wanted: Wanted, total: int, now: int) -> None:
+    if not found:
+        none = {Wanted(): "Nobody is listed now.", Wanted(everything=True): "Nobody was ever listed."}
+        console.print(none.get(wanted, "No listing is like that."))
+        return
+    left_out = {"!began", ">left", "!state"} if console.width < WIDE else set()
+    if wanted.everything or wanted.state:
+        left_out.discard("!state")
+    rows = [_cells(listing, now) for listing in found]
+    columns = [column for column in rows[0] if column not in left_out]
+    made = table(*columns)
+    for row in rows:
+        made.add_row(*(row[column] for column in columns))
+    console.print(made)
+    said = counted(total, "listing") + ("" if wanted.everything or wanted.state else " now")
+    if len(found) < total:
+        console.print(f"The first {len(found):,} of {said}; --limit shows more, -o json all.")
     else:
-        _print_table(found, now, everything=everything)
+        console.print(f"{said}.")
 
 
-def listing_fields(listing: Listing, now: int) -> dict[str, object]:
-    """Give a listing as programs see it."""
+def _cells(listing: Listing, now: int) -> dict[str, str | Text]:
+    """Give what stands in each column of a listing's row."""
+    state = listing.state_at(now)
     return {
-        "client": str(listing.client),
-        "category": listing.category,
-        "offence": listing.offence,
-        "began": utc(listing.began),
-        "expires": utc(listing.expires),
-        "state": listing.state_at(now),
-        "reasons": dict(listing.reasons),
+        "!client": str(listing.client),
+        "!category": listing.category,
+        ">offence": ordinal(listing.offence),
+        "!began": format_instant(listing.began),
+        "!until": format_instant(listing.expires),
+        ">left": format_left(listing.expires - now) if state == "active" else "",
+        "!state": Text(state, style=STYLES.get(state, "dim")),
+        "reasons": shown(reasons_text(listing)),
     }
 
 
-def _print_table(found: list[Listing], now: int, *, everything: bool) -> None:
-    if not found:
-        console.print("Nobody was ever listed." if everything else "Nobody is listed now.")
-        return
-    made = table("client", "category", ">offence", "began", "until", ">left", "state", "reasons")
-    for listing in found:
-        state = listing.state_at(now)
-        made.add_row(
-            *(str(listing.client), listing.category, ordinal(listing.offence)),
-            *(format_instant(listing.began), format_instant(listing.expires)),
-            format_left(listing.expires - now) if state == "active" else "",
-            Text(state, style="red" if state == "active" else "dim"),
-            reasons_text(listing),
-        )
-    console.print(made)
-    console.print(f"{counted(len(found), 'listing')}." if everything else f"{counted(len(found), 'listing')} now.")
-
-
-def reasons_text(listing: Listing) -> str:
-    """Write what was counted, the most frequent reason first; the operator's words for a manual listing."""
-    counts = sorted(listing.reasons.items(), key=lambda pair: (-pair[1], pair[0]))
-    return ", ".join(f"{reason} {count}" for reason, count in counts) or listing.comment
+STYLES = {"active": "red", "held": "bold yellow"}
+"""How a state that matters now is shown."""

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import re
 import time
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
 from repzone.model import Client, Exemptions, Wait
+from repzone.store.changes import set_paused
 from repzone.store.engine import Engine
 from repzone.store.positions import add_file, open_source, store_position, store_state
 from repzone.store.waits import add_waits, settle_waits
+from repzone.zone.texts import format_instant
 from tests.cli.conftest import Run
+from tests.cli.hostile import WORDS, is_harmless
+from tests.store.samples import execute
 
 NOW = int(time.time())  # noqa: TID251 - these tests play the operator's world
 
@@ -32,15 +37,17 @@ FROM (VALUES ('192.0.2.1', 'spam', 1), ('192.0.2.2', 'spam', 2), ('192.0.2.3', '
 
 
 def fill(engine: Engine) -> None:
-    """One log that is read, one that went silent, one that never was read; and a bit of everything else."""
+    """One log that is read, one silent, one that came once, one that never was read; and a bit of all else."""
     with engine.begin() as connection:
         fresh = open_source(connection, "mx1", "/var/log/mail.log")
         store_state(connection, fresh, {}, NOW - 60, NOW - 90)
         for lines in (40, 2):
             store_position(connection, add_file(connection, fresh, b"x", 1, (0, 0), NOW), 700, lines, b"x", 1)
         silent = open_source(connection, "mx2", "/var/log/[mail].log")
+        add_file(connection, silent, b"x", 1, (0, 0), NOW - 99999)
         store_state(connection, silent, {}, NOW - 7200, NOW - 9000)
-        open_source(connection, "mx3", "/var/log/never.log")
+        store_state(connection, open_source(connection, "mx3", "/tmp/once.log"), {}, NOW - 7200, NOW - 9000)
+        open_source(connection, "mx1", "/var/log/never.log")
         open_source(connection, "mx4", "-")
         add_waits(connection, WAITS, Exemptions())
         settle_waits(connection, 86400, NOW)
@@ -49,35 +56,84 @@ def fill(engine: Engine) -> None:
 
 
 @pytest.fixture
-def filled(engine: Engine) -> None:
-    """This test's database, with something of everything."""
+def filled(engine: Engine, tmp_path: Path) -> Engine:
+    """This test's database, with something of everything; two logs of this host are configured."""
+    (tmp_path / "repzone.toml").write_text('host = "mx1"\nlogs = ["/var/log/mail.log", "/var/log/never.log"]\n')
     fill(engine)
+    return engine
 
 
-def test_programs_get_one_object_a_line_that_says_what_it_is(run: Run, filled: None) -> None:
+def test_programs_get_one_object_a_line_that_says_what_it_is(run: Run, filled: Engine) -> None:
     done = run("status", "-o", "json")
     assert done.code == 0, done.err
-    database, one, two, three, listings, pending, waits, zone = done.objects
+    version, database, fresh, never, silent, once, listings, pending, waits, *zones = done.objects
+    assert (version["what"], type(version["compiled"])) == ("version", bool)
     assert (database["what"], database["private"]) == ("database", False)
-    assert (one["host"], one["path"], one["lines"], one["silent"]) == ("mx1", "/var/log/mail.log", 42, False)
-    assert 90 <= one["lag"] < 300
-    assert (two["host"], two["lines"], two["silent"], two["quiet"]) == ("mx2", 0, True, False)
-    assert (three["seen"], three["logged"], three["lag"], three["silent"]) == (None, None, None, True)
-    assert listings == {"what": "listings", "active": {"spam": 2, "auth": 1}}
-    assert pending == {"what": "pending", "clients": 1}
+    assert (fresh["host"], fresh["path"], fresh["lines"], fresh["silent"]) == ("mx1", "/var/log/mail.log", 42, False)
+    assert 90 <= fresh["lag"] < 300
+    assert (never["seen"], never["logged"], never["lag"], never["silent"]) == (None, None, None, True)
+    assert (silent["host"], silent["lines"], silent["silent"], silent["quiet"]) == ("mx2", 0, True, False)
+    assert (once["host"], once["silent"], once["once"]) == ("mx3", False, True)
+    assert listings["active"] == {"spam": 2, "auth": 1}
+    assert (listings["held"], listings["shadow"], listings["spared"], listings["hits"]) == ({}, {}, {}, 0)
+    assert (pending["clients"], pending["what"]) == (1, "pending")
     assert waits == {"what": "waits", "open": 2}
-    assert zone == {"what": "zone", "serial": 0}
+    assert [(zone["apex"], zone["kind"], zone["serial"], zone["paused"]) for zone in zones] == [
+        ("bl.example.net", "block", 0, None),
+        ("wl.example.net", "allow", 0, None),
+    ]
 
 
-def test_people_see_which_log_is_silent(run: Run, filled: None) -> None:
+def test_people_see_which_log_is_silent_before_all_others(run: Run, filled: Engine) -> None:
     lines = run("status").out.splitlines()
-    silent = [line for line in lines if line.endswith("silent")]
-    assert [line.split()[0] for line in silent] == ["mx2", "mx3"]
-    assert "/var/log/[mail].log" in silent[0]
-    assert re.search(r" 2 h \d+ min ago", silent[0])
-    assert "never" in silent[1]
+    logs = [line.split() for line in lines if "/" in line and line.startswith("mx")]
+    assert [(words[0], words[-1]) for words in logs] == [
+        ("mx1", "silent"),
+        ("mx2", "silent"),
+        ("mx1", "42"),
+        ("mx3", "once"),
+    ]
+    assert "never" in logs[0]
+    assert logs[1][1] == "/var/log/[mail].log"
+    assert re.search(r" 2 h \d+ min ago", " ".join(logs[1]))
     assert "3 active listings (spam 2, auth 1)." in lines
-    assert lines[-1] == "1 client to be decided, 2 greylisted letters waited for, zones at serial 0."
+    assert "1 client to be decided, 2 greylisted letters waited for." in lines
+    assert lines[-2:] == ["bl.example.net (block zone), serial 0.", "wl.example.net (allow zone), serial 0."]
+
+
+def test_what_is_bad_is_said_with_the_way_out(run: Run, filled: Engine) -> None:
+    execute(filled, "UPDATE listing SET state = 'held' WHERE key = '192.0.2.1'")
+    execute(filled, "UPDATE pending SET due = now() - interval '2 h'")
+    with filled.begin() as connection:
+        set_paused(connection, ["bl.example.net"], True, NOW, None)
+    done = run("status", FORCE_COLOR="1", TERM="xterm")
+    assert done.code == 0
+    red = re.findall("\x1b\\[1;31m(.*?)\x1b", done.out)
+    assert red[-3:] == [
+        "1 listing held (spam 1): more began at once than the policy allows.",
+        "1 client to be decided, for 2 h already",
+        f"paused since {format_instant(NOW)}: only test entries answer",
+    ]
+    assert "silent" in red
+    assert "See `repzone held list`." in done.out
+    assert "(`repzone zone resume bl.example.net`)" in done.out
+
+
+def test_zones_that_cannot_be_read_are_said_and_hide_nothing_else(run: Run, filled: Engine, tmp_path: Path) -> None:
+    (tmp_path / "zones").mkdir()
+    (tmp_path / "zones" / "bl.toml").write_text("apex = 5")
+    done = run("status", REPZONE_ZONES_DIR="zones")
+    assert done.code == 0
+    assert "The zones cannot be read: zones/bl.toml: " in done.out
+    assert "3 active listings" in done.out
+    assert run("status", "-o", "json", REPZONE_ZONES_DIR="zones").objects[-1]["what"] == "fault"
+
+
+def test_no_name_of_a_log_is_obeyed(run: Run, filled: Engine) -> None:
+    with filled.begin() as connection:
+        store_state(connection, open_source(connection, WORDS, WORDS), {}, NOW)
+    for words in ((), ("-o", "json")):
+        assert is_harmless(run("status", *words).out)
 
 
 def test_where_nothing_was_read_yet_this_is_said(run: Run) -> None:

@@ -1,0 +1,174 @@
+"""`repzone stats`: what happened lately, and what it was good for."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Annotated
+
+import typer
+
+from repzone.cli.database import open_database
+from repzone.cli.options import ConfigOption, Output, OutputOption, parse_since
+from repzone.cli.output import bar, console, counted, print_json, shown, table, utc
+from repzone.cli.wall import clock
+from repzone.config import load
+from repzone.reasons import CATEGORIES, COUNTED
+from repzone.store.engine import answering
+from repzone.store.statistics import Offences, Statistics, load_statistics
+from repzone.zone.texts import format_instant, ordinal
+
+
+def stats(
+    config: ConfigOption = None,
+    output: OutputOption = Output.human,
+    since: Annotated[
+        str, typer.Option("--since", metavar="T", help="Since when: 7d ago, 12h ago, or 2026-11-24.")
+    ] = "7d",
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="So many of each kind, the worst.")] = 10,
+) -> None:
+    """Sum up what happened: offences by day, reason, source and network, repeat offenders, and mails refused.
+
+    Offences are counted for as long as events are kept, also those that weigh nothing. Days are UTC.
+
+    Example: repzone stats --since 24h
+    """
+    now = clock()
+    start = parse_since(since, now)
+    with open_database(load(config), clock) as engine, answering(), engine.connect() as connection:
+        found = load_statistics(connection, start, limit)
+    if output is Output.json:
+        print_json({"since": utc(start), **_fields(found)})
+    else:
+        _print(found, start, limit)
+
+
+def _summed(offences: Iterable[Offences], by: Callable[[Offences], str]) -> Counter[str]:
+    sums: Counter[str] = Counter()
+    for one in offences:
+        sums[by(one)] += one.count
+    return sums
+
+
+def _days(found: Statistics) -> list[str]:
+    """Give every day of which something is known."""
+    return sorted(
+        {one.day for one in found.offences} | {day for day, _ in found.listings} | {*found.hits, *found.clean}
+    )
+
+
+def _components(found: Statistics) -> Counter[str]:
+    """Sum the offences whose event kept its line."""
+    return _summed((one for one in found.offences if one.component), lambda one: one.component)
+
+
+def _fields(found: Statistics) -> dict[str, object]:
+    by_day = _summed(found.offences, lambda one: one.day + one.category)
+    return {
+        "days": [
+            {
+                "day": day,
+                "offences": {category: by_day[day + category] for category in COUNTED},
+                "listings": {category: found.listings.get((day, category), 0) for category in CATEGORIES},
+                "hits": found.hits.get(day, 0),
+                "connections": found.clean.get(day, (0, 0))[0],
+                "messages": found.clean.get(day, (0, 0))[1],
+            }
+            for day in _days(found)
+        ],
+        "reasons": dict(_summed(found.offences, lambda one: one.reason).most_common()),
+        "sources": dict(_summed(found.offences, lambda one: one.source).most_common()),
+        "components": dict(_components(found).most_common()),
+        "networks": [
+            {"network": str(one.network), "offences": one.count, "addresses": one.addresses} for one in found.networks
+        ],
+        "offenders": [
+            {"client": str(one.client), "listings": one.listings, "offence": one.offence, "hits": one.hits}
+            for one in found.offenders
+        ],
+        "spared": dict(found.spared),
+        "undone": dict(found.undone),
+    }
+
+
+def _print(found: Statistics, start: int, limit: int) -> None:
+    offences = sum(one.count for one in found.offences)
+    listed, hits = sum(found.listings.values()), sum(found.hits.values())
+    console.print(
+        f"Since {format_instant(start)}: {counted(offences, 'offence')}, {counted(listed, 'listing')}, "
+        f"[bold]{counted(hits, 'mail')} refused[/] because their client was listed.",
+        soft_wrap=True,
+    )
+    _print_rest(found)
+    if not (offences or listed or hits or found.clean):
+        return
+    _print_days(found)
+    _print_counts("reason", _summed(found.offences, lambda one: one.reason), limit)
+    _print_networks(found)
+    _print_offenders(found)
+    _print_counts("source", _summed(found.offences, lambda one: one.source or "greylisting, of all logs"), limit)
+    _print_counts("component", _components(found), limit, ", of the offences whose line is kept")
+
+
+def _print_rest(found: Statistics) -> None:
+    """Say who was not listed, and what did not stay."""
+    if found.spared:
+        spared = ", ".join(f"{category} {count:,}" for category, count in found.spared.items())
+        console.print(
+            f"{counted(sum(found.spared.values()), 'client')} spared for clean mail ({spared}).", soft_wrap=True
+        )
+    if found.undone:
+        console.print(", ".join(f"{counted(count, f'{state} listing')}" for state, count in found.undone.items()) + ".")
+
+
+def _print_days(found: Statistics) -> None:
+    made = table(
+        "!day", *(f">{name}" for name in COUNTED), ">listings", ">refused", ">accepted", "offences", title="\nBy day"
+    )
+    by_day, by_category = (
+        _summed(found.offences, lambda one: one.day),
+        _summed(found.offences, lambda one: one.day + one.category),
+    )
+    most = max(by_day.values(), default=0)
+    for day in _days(found):
+        numbers = (
+            *(by_category[day + name] for name in COUNTED),
+            sum(count for (of, _), count in found.listings.items() if of == day),
+            *(found.hits.get(day, 0), found.clean.get(day, (0, 0))[1]),
+        )
+        made.add_row(
+            day, *(f"{number:,}" for number in numbers), bar(by_day[day], most, min(30, max(0, console.width - 74)))
+        )
+    console.print(made)
+
+
+def _print_counts(what: str, counts: Counter[str], limit: int, which: str = "") -> None:
+    if not counts:
+        return
+    made = table(what, ">offences", "", title=f"\nBy {what}{which}")
+    most = max(counts.values())
+    for name, count in counts.most_common(limit):
+        made.add_row(shown(name), f"{count:,}", bar(count, most))
+    if len(counts) > limit:
+        made.add_row(
+            f"{len(counts) - limit:,} more", f"{counts.total() - sum(n for _, n in counts.most_common(limit)):,}", ""
+        )
+    console.print(made)
+
+
+def _print_networks(found: Statistics) -> None:
+    if found.networks:
+        made = table("!network", ">offences", ">addresses", "", title="\nWorst networks")
+        most = found.networks[0].count
+        for one in found.networks:
+            made.add_row(str(one.network), f"{one.count:,}", f"{one.addresses:,}", bar(one.count, most))
+        console.print(made)
+
+
+def _print_offenders(found: Statistics) -> None:
+    if found.offenders:
+        made = table("!client", ">listings", ">highest offence", ">refused", "", title="\nRepeat offenders")
+        most = found.offenders[0].listings
+        for one in found.offenders:
+            made.add_row(
+                str(one.client), f"{one.listings:,}", ordinal(one.offence), f"{one.hits:,}", bar(one.listings, most)
+            )
+        console.print(made)

@@ -1,0 +1,182 @@
+"""`repzone explain`: what an operator is told who wants to know why."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from repzone.model import Client, Event, Exemption, Exemptions, Hit, Listing, Traffic
+from repzone.policy.rules import INITIAL
+from repzone.store.acts import add_act
+from repzone.store.changes import add_changes
+from repzone.store.engine import Engine
+from repzone.store.events import add_days, add_events, add_hits
+from repzone.store.policies import load_rulebook
+from repzone.store.positions import open_source
+from repzone.store.traffic import add_traffic
+from tests.cli.conftest import Run
+from tests.cli.hostile import WORDS, is_harmless
+from tests.store.samples import DAY, HOUR, add_exemptions, add_listings, add_policy, add_spared, execute
+
+NOW = int(time.time())  # noqa: TID251 - these tests play the operator's world
+CLIENT = Client.from_text("192.0.2.7")
+
+
+def store(engine: Engine, *events: Event) -> None:
+    add_days(engine, [event.at for event in events])
+    with engine.begin() as connection:
+        source = open_source(connection, "mx", "/var/log/mail.log")
+        add_events(connection, source, events, load_rulebook(connection), Exemptions(), NOW)
+
+
+def offences(number: int, ago: int = 600, client: Client = CLIENT) -> list[Event]:
+    return [
+        Event(NOW - ago + n, client, "unknown_recipient", 1, "postfix/smtpd", "no such user") for n in range(number)
+    ]
+
+
+@pytest.fixture
+def ready(engine: Engine, tmp_path: Path) -> Engine:
+    """This test's database with the policy that `repzone init` writes, which is also the configured one."""
+    (tmp_path / "policy.toml").write_text(INITIAL)
+    (tmp_path / "repzone.toml").write_text('policy_file = "policy.toml"\n')
+    add_policy(engine, now=NOW - 100 * DAY)
+    return engine
+
+
+def told(run: Run, address: str = "192.0.2.7", *words: str) -> str:
+    done = run("explain", address, *words)
+    assert (done.code, done.err) == (0, "")
+    return done.out
+
+
+def test_an_address_that_never_did_anything_is_told_how_far_it_may_go(run: Run, ready: Engine) -> None:
+    text = told(run, "198.51.100.9")
+    assert text.startswith("198.51.100.9 is not listed.\n")
+    assert "  errors  0 of 10 points in the last hour; 10 more list it for 2 h, the 1st time.\n" in text
+    assert "  spam    0 of 3 points in the last 6 h; 3 more list it for 3 h, the 1st time.\n" in text
+    assert "  virus   0 of 1 point in the last hour; 1 more lists it for 1 d, the 1st time.\n" in text
+    assert "It was never listed.\n" in text
+    assert "No offence of it is known.\n" in text
+    assert "Clean mail of the last day: 0 connections, 0 accepted messages.\n" in text
+
+
+def test_points_are_told_against_the_threshold_with_what_they_come_from(run: Run, ready: Engine) -> None:
+    store(ready, *offences(5), Event(NOW - 60, CLIENT, "relay_denied"))
+    add_listings(ready, Listing(CLIENT, "errors", 1, NOW - DAY, NOW - 22 * HOUR, "expired", {"timeout": 10}), points=11)
+    text = told(run)
+    assert (
+        "7 of 10 points in the last hour (unknown_recipient 5, relay_denied 1); 3 more list it for 4 h, the 2nd" in text
+    )
+    assert "1 earlier listing remembered, the last until " in text
+    assert "11 of 10 points within 1 h (policy 1): timeout 10\n" in text
+    assert "unknown_recipient x 5  postfix/smtpd: no such user\n" in text
+
+
+def test_a_listing_is_told_with_what_became_of_it(run: Run, ready: Engine) -> None:
+    store(ready, *offences(12))
+    assert "not decided yet: 10 points list it from" in told(run)
+    run("calculate")
+    with ready.begin() as connection:
+        add_hits(connection, [Hit(NOW, CLIENT), Hit(NOW, CLIENT)], load_rulebook(connection))
+    text = told(run)
+    assert text.startswith("192.0.2.7 is listed for errors, the 1st time, until")
+    assert re.search(r"what it does now counts for nothing until .* UTC; then 10 points list it for 4 h, the 2nd", text)
+    assert "errors, the 1st time, for 2 h until" in text
+    assert "10 of 10 points within 1 h (policy 1): unknown_recipient 12; 2 mails refused\n" in text
+    execute(ready, "UPDATE listing SET state = 'released', expires = to_timestamp(:now)", {"now": NOW})
+    with ready.begin() as connection:
+        act = add_act(connection, "alice", "unban", "192.0.2.7", "they called", NOW)
+        add_changes(connection, [1], NOW, act)
+    text = told(run)
+    assert text.startswith("192.0.2.7 is not listed.\n")
+    assert "unban by alice: they called (released)\n" in text
+
+
+def test_what_clean_mail_did_is_told_with_the_numbers(run: Run, ready: Engine) -> None:
+    with ready.begin() as connection:
+        traffic = [Traffic(NOW - 3 * HOUR, CLIENT, 5, 401)]
+        add_traffic(connection, traffic, load_rulebook(connection), Exemptions())
+    add_spared(ready, "192.0.2.7", "spam", NOW - 40 * HOUR, NOW - 39 * HOUR)
+    text = told(run)
+    assert "21 more (so many because of its clean mail) list it for 3 h" in text
+    assert "spam: 4 points, but 600 messages accepted against 5 offences (policy 1)\n" in text
+    assert "Clean mail of the last day: 5 connections, 401 accepted messages.\n" in text
+
+
+def test_exemptions_are_told_those_that_applied_too(run: Run, ready: Engine) -> None:
+    network = Client.from_text("192.0.2.0/24")
+    add_exemptions(
+        ready,
+        Exemption(network, NOW - DAY, NOW - HOUR, "for a day", "bob"),
+        Exemption(CLIENT, NOW - 60, None, "a friend", "alice"),
+        Exemption(Client.from_text("192.0.2.8"), NOW - 60, None, "a neighbour", "alice"),
+    )
+    text = told(run)
+    assert text.startswith("192.0.2.7 is never listed: exempt as 192.0.2.7 (a friend).\nNothing that it does counts.\n")
+    assert re.search(r"  192\.0\.2\.0/24 since .* until .* by bob: for a day\n", text)
+    assert "neighbour" not in text
+
+
+def test_an_ipv6_address_is_told_what_is_listed_and_who_shares_it(run: Run, ready: Engine) -> None:
+    one, two = Client.from_text("2001:db8:1:2::1"), Client.from_text("2001:db8:1:2::2")
+    store(ready, *offences(3, client=one), *offences(2, client=two))
+    text = told(run, "2001:db8:1:2::1")
+    assert "What is listed is 2001:db8:1:2::/64.\n  2001:db8:1:2::1  3 offences, the last " in text
+    assert "  2001:db8:1:2::2  2 offences, the last " in text
+    assert "5 of 10 points" in text
+
+
+def test_a_listing_by_hand_of_a_wider_network_is_told_to_its_addresses(run: Run, ready: Engine) -> None:
+    network = Client.from_text("192.0.2.0/24")
+    add_listings(ready, Listing(network, "manual", 1, NOW - HOUR, NOW + HOUR, "active", {}, "[bold]by hand"))
+    text = told(run)
+    assert text.startswith("192.0.2.7 is listed as part of 192.0.2.0/24 for manual, until ")
+    assert "manual, as part of 192.0.2.0/24, for 2 h until" in text
+    assert "      [bold]by hand\n" in text
+    assert "for manual, until" in told(run, "192.0.2.0/24")
+
+
+def test_test_entries_and_what_is_no_address_are_said_to_be_that(run: Run, ready: Engine) -> None:
+    assert told(run, "127.0.0.2") == "127.0.0.2 is a test entry: always listed, to show that the zone answers.\n"
+    assert told(run, "10.0.0.1").startswith("10.0.0.1 is never listed: reserved address space.\n")
+    wrong = run("explain", "192.0.2.300")
+    assert (wrong.code, wrong.out) == (2, "")
+
+
+def test_programs_get_one_object_with_everything(run: Run, ready: Engine) -> None:
+    store(ready, *offences(7))
+    number = add_listings(ready, Listing(CLIENT, "spam", 1, NOW - 60, NOW + HOUR, "active", {"spamtrap": 3}), points=3)
+    with ready.begin() as connection:
+        add_changes(connection, number, NOW - 60)
+    (client,) = run("explain", "192.0.2.7", "-o", "json").objects
+    assert (client["client"], client["key"], client["listed"], client["exempt"]) == (
+        "192.0.2.7",
+        "192.0.2.7",
+        True,
+        None,
+    )
+    errors, spam, _, _ = client["standing"]
+    assert (errors["points"], errors["threshold"], errors["more"], errors["length"]) == (7, 10, 3, 7200)
+    assert (errors["counts_from"], errors["undecided"], errors["reasons"]) == (None, [], {"unknown_recipient": 7})
+    assert (spam["counts_from"], spam["offence"]) == (client["listings"][0]["expires"], 2)
+    (history,) = client["history"]
+    assert (history["points"], history["threshold"], history["window"], history["policy"]) == (3, 3, 6 * HOUR, 1)
+    assert [turn["state"] for turn in history["changes"]] == ["active"]
+    assert client["reasons"]["unknown_recipient"]["count"] == 7
+    assert len(client["events"]) == 7
+    assert client["events"][-1]["detail"] == "no such user"
+
+
+def test_nothing_that_strangers_write_is_obeyed(run: Run, ready: Engine) -> None:
+    store(ready, *(Event(NOW - 60 + n, CLIENT, "virus_found", 1, "clamd", WORDS) for n in range(2)))
+    run("calculate")
+    for words in ((), ("-o", "json")):
+        assert is_harmless(told(run, "192.0.2.7", *words))
+    add_exemptions(ready, Exemption(CLIENT, NOW - 5, None, WORDS, WORDS))
+    assert is_harmless(told(run))
+    for words in ((), ("-o", "json")):
+        assert is_harmless(run("check", "192.0.2.7", *words).out)
