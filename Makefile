@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 # Hashes in the lock files are checked; the project itself is installed from this tree.
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo install test soak bench lint lock clean
+.PHONY: help demo install test soak bench docs lint lock clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
@@ -24,10 +24,14 @@ test: install ## lint, types, layers and every test
 soak: install ## the same tests, with many more examples and kills
 	REPZONE_SOAK=1 $(BIN)/python -m pytest -n auto --dist loadfile tests/logs tests/jobs tests/store
 
-bench: install ## speed and size beside peers (apt-get install pflogsumm fail2ban)
+bench: install ## speed and size beside peers (apt-get install pflogsumm fail2ban hyperfine)
 	$(BIN)/python -m bench.ingest
 	$(BIN)/python -m bench.store
 	$(BIN)/python -m bench.follow
+	$(BIN)/python -m bench.startup
+
+docs: install ## the manual pages, into build/man; a wheel that is built afterwards has them
+	$(BIN)/python -m ops.man build/man
 
 lint: install ## ruff, mypy --strict and import-linter
 	$(BIN)/ruff format --check .

@@ -23,6 +23,8 @@ class CompiledCore(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, and tell hatchling what came of it."""
+        if (Path(self.root) / "build/man").is_dir():  # made by `make docs`
+            build_data.setdefault("shared_data", {})["build/man"] = "share/man/man1"
         package = Path(self.root) / "repzone"
         for stale in package.glob("*/_*.so"):
             stale.unlink()

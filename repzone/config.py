@@ -52,8 +52,15 @@ own_networks = []              # for example ["192.0.2.0/24", "2001:db8:1::/48"]
 policy_file = "policy.toml"
 zones_dir = "zones"
 
+# Older events are dropped, day by day; listings stay longer, with their evidence, changes, hits and what you did. What
+# the policy can still need is kept in any case.
+event_retention = "30d"
+listing_retention = "400d"
+
 dns_listen = ["127.0.0.1:5300"]
 max_stale = "24h"              # data older than this is answered with SERVFAIL
+# metrics_listen = ["127.0.0.1:9531"]  # for monitors, by HTTP: /metrics (Prometheus), /healthz, /readyz
+# query_log = 0.01                     # this share of the hits is logged; 1.0 is all of them
 """
 
 
@@ -113,10 +120,14 @@ class Settings(BaseSettings):
     zones_dir: Path | None = None
     dns_listen: Words = Field(default=("127.0.0.1:5300",), min_length=1)
     web_listen: Words = ("127.0.0.1:8053",)
+    metrics_listen: Words = ()
+    query_log: Annotated[float, Field(ge=0, le=1)] = 0.0
     spamtrap_mx: Words = ()
     greylist_wait: Annotated[Duration, Field(ge=3600, le=30 * 86400)] = 86400
     hash_key_file: Path | None = None
     max_stale: Annotated[Duration, Field(ge=60)] = 86400
+    event_retention: Annotated[Duration, Field(ge=86400, le=3660 * 86400)] = 30 * 86400
+    listing_retention: Annotated[Duration, Field(ge=86400, le=3660 * 86400)] = 400 * 86400
 
     _file: Path | None = PrivateAttr(default=None)
 
@@ -147,7 +158,7 @@ class Settings(BaseSettings):
         except (ZoneInfoNotFoundError, ValueError, OSError):
             raise ValueError(f"{name!r} is no time zone; write for example Europe/Paris") from None
 
-    @field_validator("dns_listen", "web_listen")
+    @field_validator("dns_listen", "web_listen", "metrics_listen")
     @classmethod
     def _know_addresses(cls, words: tuple[str, ...]) -> tuple[str, ...]:
         for word in words:

@@ -17,3 +17,9 @@ def folder(name: str) -> Path:
         if path.is_dir():
             return path
     raise RepzoneError(f"{_PACKAGE}: the installation is incomplete, it lacks {name}/; install repzone again")
+
+
+def newest_revision(scripts: Path | None = None) -> str:
+    """Give the revision that the migrations, ours or those in a folder, bring the tables to: no need of Alembic."""
+    files = ((scripts or folder("migrations")) / "versions").glob("[0-9]*.py")
+    return max(file.name.partition("_")[0] for file in files)  # they are numbered, 0001 first

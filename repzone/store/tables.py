@@ -219,6 +219,8 @@ listing_change = sa.Table(
     sa.CheckConstraint(
         "num_nonnulls(listing_id, exemption_id, apex) = 1 AND (apex IS NULL) = (key IS NOT NULL)", name="subject"
     ),
+    sa.Index("listing_change_exemption_id_idx", "exemption_id", postgresql_where=sa.text("exemption_id IS NOT NULL")),
+    sa.Index("listing_change_act_id_idx", "act_id", postgresql_where=sa.text("act_id IS NOT NULL")),
 )
 
 # Refusals that our own zones caused, an hour at a time; without a listing when none was found for them.

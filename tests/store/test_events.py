@@ -13,7 +13,7 @@ from repzone.model import Client, Event, Exemption, Exemptions, Hit
 from repzone.policy.rules import SHIPPED, Rulebook
 from repzone.store.engine import Engine, answering
 from repzone.store.events import FUTURE, add_days, add_events, add_hits
-from repzone.store.listings import find_listings
+from repzone.store.find import find_listings
 from repzone.store.policies import load_policy
 from repzone.store.positions import open_source
 from tests.fix_embedded import wait_for

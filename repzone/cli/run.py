@@ -1,0 +1,91 @@
+"""`repzone run`: read the logs, decide, answer; all of it under one command."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+
+from repzone.cli.database import open_server, prepare
+from repzone.cli.options import ConfigOption
+from repzone.cli.output import set_up_logging
+from repzone.cli.wall import clock
+from repzone.config import EMBEDDED, Settings, load, load_policy, load_zones
+from repzone.errors import RepzoneError, UnavailableError
+from repzone.serve.notify import notify
+from repzone.serve.supervise import Child, supervise
+
+log = structlog.get_logger()
+
+
+def run(config: ConfigOption = None) -> None:
+    """Follow the logs, decide at once and serve the zones over DNS, until SIGTERM or Ctrl-C.
+
+    Worker and DNS server are processes of their own: one that dies is started again. SIGHUP reads configuration,
+    policy and zones anew.
+
+    Example: REPZONE_DNS_LISTEN=127.0.0.1:53 repzone run
+    """
+    set_up_logging(quiet=False)
+    settings = _check(config)
+    with _held(settings):
+        asyncio.run(_run(_children(config), config))
+    log.info("run.stopped")
+
+
+def _check(config: Path | None) -> Settings:
+    """Read everything that the children will read, so that what is wrong with it is said before they start."""
+    settings = load(config)
+    load_policy(settings)
+    load_zones(settings)
+    if not settings.logs:
+        raise RepzoneError("nothing to follow: set `logs` in the configuration, or use `repzone serve dns`")
+    return settings
+
+
+@contextmanager
+def _held(settings: Settings) -> Iterator[None]:
+    """Keep the private PostgreSQL while children come and go; one of the operator's own may come later."""
+    with open_server(settings) as engine:
+        try:
+            prepare(engine, settings, clock())
+        except UnavailableError as error:
+            if settings.database_url == EMBEDDED:
+                raise
+            log.error("run.database_away", error=str(error))
+        engine.dispose()
+        yield
+
+
+def _children(config: Path | None) -> list[Child]:
+    command = (sys.executable, "-P", "-m", "repzone")
+    options = ("--config", str(config)) if config else ()
+    return [
+        Child("worker", (*command, "ingest", "--follow", *options)),
+        Child("dns", (*command, "serve", "dns", *options), reloads=True),
+    ]
+
+
+async def _run(children: list[Child], config: Path | None) -> None:
+    stop, reload = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, _reload, config, reload)
+    await supervise(children, stop, reload, ready=lambda: notify("READY=1", f"MAINPID={os.getpid()}"))
+    notify("STOPPING=1")
+
+
+def _reload(config: Path | None, reload: asyncio.Event) -> None:
+    """Let the children read everything anew, unless it is faulty: then they go on with what they have."""
+    try:
+        _check(config)
+    except RepzoneError as error:
+        log.error("run.reload_refused", error=str(error))
+    else:
+        log.info("run.reload")
+        reload.set()

@@ -1,0 +1,188 @@
+"""Commands in, each kept running as a child until it is time to end.
+
+A child that dies is started again, after a delay that grows from one second to a minute while it does not last. All
+end with the supervisor, also when that is killed: the kernel then sends them SIGTERM (prctl(2), PR_SET_PDEATHSIG). A
+child says that it is ready by NOTIFY_SOCKET, as it would to systemd (sd_notify(3)).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+
+import structlog
+
+log = structlog.get_logger()
+
+GRACE = 4.0
+"""Seconds that a child has to end after SIGTERM; then it is killed."""
+
+LASTED = 60.0
+"""Seconds after which a child that dies is started again at once."""
+
+DELAYS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
+"""Seconds between the death of a child and its next start, as often as it did not last."""
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """What is to run: its name for people and its command; whether SIGHUP lets it reload, else it is started anew."""
+
+    name: str
+    command: Sequence[str]
+    reloads: bool = False
+
+
+async def supervise(
+    children: Sequence[Child],
+    stop: asyncio.Event,
+    reload: asyncio.Event,
+    ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Keep the children running until `stop` is set, then end them; `ready` is called once all have been ready.
+
+    Whenever `reload` is set they get to read their configuration anew.
+    """
+    with _listening() as (address, heard):
+        running = [_Running(child, address) for child in children]
+        waiting = {child.name for child in children}
+        loop = asyncio.get_running_loop()
+        loop.add_reader(heard, partial(_hear, heard, running, waiting, ready))
+        tasks = [loop.create_task(one.run(stop)) for one in running]
+        passing_on = loop.create_task(_pass_on(running, reload))
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            passing_on.cancel()
+            loop.remove_reader(heard)
+
+
+@contextmanager
+def _listening() -> Iterator[tuple[str, socket.socket]]:
+    """Give an address that the kernel picks, and the socket that hears what children send to it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
+        heard.setblocking(False)
+        heard.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        heard.bind("")  # Linux picks an abstract name (unix(7), autobind)
+        yield "@" + heard.getsockname()[1:].decode(), heard
+
+
+def _hear(heard: socket.socket, running: Sequence[_Running], waiting: set[str], ready: Callable[[], None]) -> None:
+    """Note which child is ready; the kernel says who sent it."""
+    with suppress(BlockingIOError):
+        text, about, _, _ = heard.recvmsg(4096, socket.CMSG_SPACE(12))
+        sender = next((int.from_bytes(data[:4], "little") for *_, data in about), 0)
+        child = next((one.child.name for one in running if one.pid == sender), None)
+        if child is None or b"READY=1" not in text.split(b"\n"):
+            return
+        log.info("run.ready", child=child)
+        if child in waiting:
+            waiting.remove(child)
+            if not waiting:
+                ready()
+
+
+async def _pass_on(running: Sequence[_Running], reload: asyncio.Event) -> None:
+    while True:
+        await reload.wait()
+        reload.clear()
+        for one in running:
+            one.reload()
+
+
+@dataclass(slots=True)
+class _Running:
+    """A child and its process, when it has one."""
+
+    child: Child
+    address: str
+    process: asyncio.subprocess.Process | None = None
+    deaths: int = 0  # without having lasted
+    anew: bool = False  # it was told to end, to be started again
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def pid(self) -> int | None:
+        return self.process.pid if self.process else None
+
+    def reload(self) -> None:
+        """Let the child read its configuration anew; one that waits to be started is started now."""
+        if self.process is None:
+            self.woken.set()
+        elif self.child.reloads:
+            _signal(self.process, signal.SIGHUP)
+        else:
+            self.anew = True
+            _signal(self.process, signal.SIGTERM)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Start the child again and again until it is time to end."""
+        loop = asyncio.get_running_loop()
+        while not stop.is_set():
+            began = loop.time()
+            process = self.process = await asyncio.create_subprocess_exec(
+                *self.child.command,
+                stdin=asyncio.subprocess.DEVNULL,
+                env={**os.environ, "NOTIFY_SOCKET": self.address},
+                preexec_fn=partial(_end_with, os.getpid()),
+            )
+            log.info("run.started", child=self.child.name, pid=process.pid)
+            await _first(process.wait(), stop.wait())
+            if stop.is_set():
+                await self._end(process)
+            self.process = None
+            if stop.is_set() or self.anew:
+                self.anew = False
+                continue
+            self.deaths = 0 if loop.time() - began >= LASTED else self.deaths + 1
+            delay = DELAYS[min(self.deaths, len(DELAYS)) - 1] if self.deaths else 0.0
+            log.error("run.died", child=self.child.name, how=_how(process.returncode), restart_in=delay)
+            self.woken.clear()
+            await _first(asyncio.sleep(delay), stop.wait(), self.woken.wait())
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        _signal(process, signal.SIGTERM)
+        try:
+            await asyncio.wait_for(process.wait(), GRACE)
+        except TimeoutError:
+            log.warning("run.killed", child=self.child.name, after=GRACE)
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+
+def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        process.send_signal(number)
+
+
+def _end_with(parent: int) -> None:
+    """Ask the kernel, in the child, for SIGTERM when the parent dies; end if it just did."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _how(code: int | None) -> str:
+    """Say how a process ended."""
+    return f"exit code {code}" if code is None or code >= 0 else signal.Signals(-code).name
+
+
+async def _first(*waits: object) -> None:
+    """Wait for the first of these, and for the others no longer."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]  # type: ignore[call-overload]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
