@@ -22,12 +22,14 @@ from repzone.cli.progress import progress_bars
 from repzone.cli.wall import clock
 from repzone.config import Settings, load, load_hash_key, load_policy
 from repzone.errors import RepzoneError, UnavailableError, UsageError
-from repzone.jobs import calculate
+from repzone.jobs import calculate, sweep
 from repzone.jobs.batch import settle
 from repzone.jobs.follow import Following, Settling
-from repzone.jobs.ingest import Ingestion, Outcome
+from repzone.jobs.ingest import Ingestion
+from repzone.jobs.intake import Outcome
 from repzone.jobs.spool import Spool
 from repzone.jobs.watch import Stop
+from repzone.serve.notify import notify
 from repzone.store.engine import Engine
 from repzone.store.secrets import load_key
 from repzone.zone.texts import format_left
@@ -83,6 +85,8 @@ def ingest(
         _print_outcomes(outcomes, output)
         if outcomes and not (no_calculate or dry_run):
             print_outcome(calculate.run(engine, clock), output)
+        if not dry_run:
+            sweep.run(engine, clock, sweep.Retention.of(settings))
     if failed is not None:
         raise failed
 
@@ -115,7 +119,7 @@ def _run(job: Ingestion | Spool, names: Sequence[str]) -> tuple[list[Outcome], R
 
 
 def _follow(settings: Settings, job: Ingestion, names: Sequence[str], *, deciding: bool) -> None:
-    """Follow every source in a thread of its own until SIGTERM or SIGINT, or until all have ended."""
+    """Follow every source in a thread of its own until SIGTERM or SIGINT, or until all have ended; sweep meanwhile."""
     stop, one_at_a_time = Stop(), Lock()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -127,13 +131,15 @@ def _follow(settings: Settings, job: Ingestion, names: Sequence[str], *, decidin
 
     settling = Settling({Path(name).absolute() for name in names if name != STDIN})
     following = Following(job, stop, time.monotonic, connect, deciding, settling)
-    with ThreadPoolExecutor(len(names), "follow") as threads:
+    with ThreadPoolExecutor(len(names) + 1, "follow") as threads:
+        threads.submit(sweep.follow, job.engine, clock, sweep.Retention.of(settings), stop)
         started = [
             threads.submit(following.run_stream, _stdin())
             if name == STDIN
             else threads.submit(following.run_file, Path(name))
             for name in names
         ]
+        notify("READY=1")
         wait(started, return_when=FIRST_EXCEPTION)
         stop.set()
     for one in started:

@@ -1,10 +1,12 @@
 """`repzone parse`: log lines to offences, on the screen."""
 
+import json
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import IO, Annotated
 
@@ -181,32 +183,32 @@ def _print_faults(file: str, faults: Iterable[str]) -> None:
 
 
 def _events(reader: Reader, text: IO[bytes], reference: int) -> Iterator[Event]:
-    number = 1
     for block in read_blocks(text):
-        yield from (told for told in read_block(reader, block, number, reference) if isinstance(told, Event))
-        number += block.count(b"\n")
+        told = read_block(reader, block, reader.lines + 1, reference)
+        yield from (one for one in told if isinstance(one, Event))
 
 
 def _print_events(events: Iterator[Event], output: Output) -> None:
+    if output is Output.json:
+        sys.stdout.writelines(map(_json_line, events))
+        return
     for event in events:
-        if output is Output.json:
-            print_json(
-                {
-                    "line": event.line,
-                    "at": utc(event.at),
-                    "client": str(event.client),
-                    "category": CATALOGUE[event.reason],
-                    "reason": event.reason,
-                    "count": event.count,
-                    "component": event.component,
-                    "detail": event.detail,
-                }
-            )
-        else:
-            times = f" ×{event.count}" if event.count > 1 else ""
-            category = f"{CATALOGUE[event.reason]:<6}"
-            console.print(
-                f"{utc(event.at)} [bold]{event.client!s:<15}[/] [red]{category}[/] {event.reason}{times} "
-                f"[dim]{escape(event.component)} {escape(event.detail)}[/]",
-                soft_wrap=True,
-            )
+        times = f" ×{event.count}" if event.count > 1 else ""
+        category = f"{CATALOGUE[event.reason]:<6}"
+        console.print(
+            f"{utc(event.at)} [bold]{event.client!s:<15}[/] [red]{category}[/] {event.reason}{times} "
+            f"[dim]{escape(event.component)} {escape(event.detail)}[/]",
+            soft_wrap=True,
+        )
+
+
+def _json_line(event: Event) -> str:
+    """Write an event as JSON; what most events have in common is encoded once."""
+    lead = f'{{"line": {event.line}, "at": "{utc(event.at)}", "client": "{event.client.to_text()}"'
+    return f"{lead}, {_fields(event.reason, event.count, event.component, event.detail)}\n"
+
+
+@lru_cache(maxsize=4096)
+def _fields(reason: str, count: int, component: str, detail: str) -> str:
+    fields = {"category": CATALOGUE[reason], "reason": reason, "count": count}
+    return json.dumps({**fields, "component": component, "detail": detail}, ensure_ascii=False)[1:]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,5 +36,18 @@ def progress_bars() -> Iterator[ingest.Progress]:
                 before[file] = lines  # of the files before, and of the first block
                 tasks[file] = bars.add_task(escape(str(file)), total=octets or None, lines=0)
             bars.update(tasks[file], completed=done, total=octets or None, lines=lines - before[file])
+
+        yield show
+
+
+@contextmanager
+def event_bar() -> Iterator[Callable[[int, int], None]]:
+    """Give what shows how many stored events of how many are done; before the first the database sorts them."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f} events"))
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        task = bar.add_task("sorting", total=None)
+
+        def show(done: int, events: int) -> None:
+            bar.update(task, description="replaying", completed=done, total=events or None)
 
         yield show

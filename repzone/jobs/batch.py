@@ -12,7 +12,7 @@ from repzone.clock import Clock
 from repzone.jobs.reading import Told
 from repzone.model import Event, Exemptions, Hit, Traffic, Wait
 from repzone.store.engine import Connection, Engine, answering
-from repzone.store.events import add_days, add_events, add_hits
+from repzone.store.events import add_days, add_events, add_hits, hold_history
 from repzone.store.exemptions import load_exemptions
 from repzone.store.policies import load_rulebook
 from repzone.store.traffic import add_traffic
@@ -74,10 +74,11 @@ def store(
     keep: Callable[[Connection], None],
 ) -> Counter[str]:
     """Store a batch in one transaction, with what `keep` adds to it; give the new offences by category."""
-    if batch.events:
-        add_days(connection.engine, {event.at for event in batch.events})
     with connection.begin():
         now = clock()
+        hold_history(connection, [*(event.at for event in batch.events), *(hit.at for hit in batch.hits)], now)
+        if batch.events:
+            add_days(connection.engine, {event.at for event in batch.events})
         rulebook, exemptions = load_rulebook(connection), Exemptions(load_exemptions(connection))
         keep(connection)
         new = add_events(connection, source_id, batch.events, rulebook, exemptions, now)
@@ -104,6 +105,7 @@ def settle(engine: Engine, clock: Clock, greylist_wait: int, going: Callable[[],
                 now = clock()
                 failed, more = settle_waits(connection, greylist_wait, now)
                 if failed:
+                    hold_history(connection, (event.at for event in failed), now)
                     add_days(engine, {event.at for event in failed})
                     rulebook, exemptions = load_rulebook(connection), Exemptions(load_exemptions(connection))
                     add_events(connection, NO_SOURCE, failed, rulebook, exemptions, now)

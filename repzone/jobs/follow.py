@@ -18,7 +18,9 @@ import structlog
 from repzone.errors import ConfigError, RepzoneError, UnavailableError
 from repzone.jobs import calculate
 from repzone.jobs.batch import settle
-from repzone.jobs.ingest import Ingestion, Source, Stream
+from repzone.jobs.ingest import Ingestion
+from repzone.jobs.intake import Stream
+from repzone.jobs.source import Source
 from repzone.jobs.watch import Stop, Watch
 from repzone.store.engine import answering
 

@@ -15,7 +15,7 @@ import structlog
 
 from repzone.clock import Clock
 from repzone.jobs.batch import Batch, store
-from repzone.jobs.ingest import Outcome
+from repzone.jobs.intake import Outcome
 from repzone.jobs.mails import MAILDIR, ParseMail, is_maildir, read_mail, read_mails, read_stream
 from repzone.logs.mail import MailError
 from repzone.reasons import CATALOGUE

@@ -4,33 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
+from importlib import import_module
 
-from repzone.logs import (
-    amavis,
-    clamav,
-    courier,
-    cyrus,
-    dovecot,
-    exim,
-    haraka,
-    imapd,
-    mailscanner,
-    milter_greylist,
-    nginx,
-    opensmtpd,
-    policyd_spf,
-    postfix_cleanup,
-    postfix_postscreen,
-    postfix_queue,
-    postfix_smtpd,
-    postgrey,
-    rspamd,
-    sendmail,
-    spamassassin,
-    sqlgrey,
-    uwimap,
-    vpopmail,
-)
 from repzone.logs.fact import Fact
 from repzone.logs.syslog import Header
 
@@ -40,57 +16,65 @@ Parse = Callable[[Header], Fact | None]
 # that `syslog_name` is often given without `postfix` (`haproxy/postscreen` of mailcow).
 _POSTFIX = r"(?:postfix[^/\[]*+|haproxy|smtps?|submissions?)(?:/[\w.-]++)*?/"
 
-COMPONENTS: tuple[tuple[re.Pattern[str], Parse], ...] = (
-    (re.compile(_POSTFIX + "smtpd"), postfix_smtpd.parse),
-    (re.compile(_POSTFIX + "cleanup"), postfix_cleanup.parse),
-    (re.compile(_POSTFIX + "postscreen"), postfix_postscreen.parse),
-    (re.compile(_POSTFIX + "qmgr"), postfix_queue.parse),
-    (re.compile(_POSTFIX + "pickup"), postfix_queue.parse_pickup),
-    (re.compile(_POSTFIX + "(?:smtp|lmtp|local|virtual|pipe|error|discard)"), postfix_queue.parse_delivery),
-    (re.compile(r"(?:/usr/(?:local/)?s?bin/)?amavisd?(?:-new)?"), amavis.parse),
-    (re.compile(r"clamav-milter"), clamav.parse),
-    (re.compile(r"clamsmtpd"), clamav.parse_proxy),
-    (re.compile(r"haraka|node"), haraka.parse),
-    (re.compile(r"MailScanner|mailscanner|MSMilter"), mailscanner.parse),
-    (re.compile(r"milter-greylist"), milter_greylist.parse),
-    (re.compile(r"(?:postfix/)?policyd-spf|pyspf-milter"), policyd_spf.parse),
-    (re.compile(r"(?:postfix/)?postgrey"), postgrey.parse),
-    (re.compile(r"rspamd(?>(?:[_-]\w++)?)"), rspamd.parse),
+# A parser is loaded when its first line comes: the patterns of all take longer than a short log.
+COMPONENTS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(_POSTFIX + "smtpd"), "postfix_smtpd:parse"),
+    (re.compile(_POSTFIX + "cleanup"), "postfix_cleanup:parse"),
+    (re.compile(_POSTFIX + "postscreen"), "postfix_postscreen:parse"),
+    (re.compile(_POSTFIX + "qmgr"), "postfix_queue:parse"),
+    (re.compile(_POSTFIX + "pickup"), "postfix_queue:parse_pickup"),
+    (re.compile(_POSTFIX + "(?:smtp|lmtp|local|virtual|pipe|error|discard)"), "postfix_queue:parse_delivery"),
+    (re.compile(r"(?:/usr/(?:local/)?s?bin/)?amavisd?(?:-new)?"), "amavis:parse"),
+    (re.compile(r"clamav-milter"), "clamav:parse"),
+    (re.compile(r"clamsmtpd"), "clamav:parse_proxy"),
+    (re.compile(r"haraka|node"), "haraka:parse"),
+    (re.compile(r"MailScanner|mailscanner|MSMilter"), "mailscanner:parse"),
+    (re.compile(r"milter-greylist"), "milter_greylist:parse"),
+    (re.compile(r"(?:postfix/)?policyd-spf|pyspf-milter"), "policyd_spf:parse"),
+    (re.compile(r"(?:postfix/)?postgrey"), "postgrey:parse"),
+    (re.compile(r"rspamd(?>(?:[_-]\w++)?)"), "rspamd:parse"),
     (
         re.compile(r"(?:/usr/(?:local/)?(?:s?bin|lib|libexec)/)?(?:sendmail(?:[-.][\w.-]++)?|sm-[\w.-]++)"),
-        sendmail.parse,
+        "sendmail:parse",
     ),
-    (re.compile(r"spamd"), spamassassin.parse),
-    (re.compile(r"sqlgrey"), sqlgrey.parse),
-    (re.compile(r"courieresmtpd|esmtpd(?:-ssl|-msa)?"), courier.parse_esmtp),
-    (re.compile(r"(?:courier-?)?(?:imap|pop3)(?:d-ssl|login)|courier-?(?:imapd?|pop3d?)|sqwebmaild"), courier.parse),
+    (re.compile(r"spamd"), "spamassassin:parse"),
+    (re.compile(r"sqlgrey"), "sqlgrey:parse"),
+    (re.compile(r"courieresmtpd|esmtpd(?:-ssl|-msa)?"), "courier:parse_esmtp"),
+    (re.compile(r"(?:courier-?)?(?:imap|pop3)(?:d-ssl|login)|courier-?(?:imapd?|pop3d?)|sqwebmaild"), "courier:parse"),
     (
         re.compile(r"cyrus/[\w-]++|imaps?|pop3s?|nntps?|nntpd|https?|httpd|sieve|timsieved|lmtp(?>(?:d|unix)?)"),
-        cyrus.parse,
+        "cyrus:parse",
     ),
-    (re.compile(r"(?:/usr/(?:local/)?s?bin/)?exim\d?(?>(?:[-_]\w++)?)"), exim.parse),
-    (re.compile(r"dovecot(?:-auth)?|auth(?:-worker)?|(?:imap|pop3|managesieve|submission)-login"), dovecot.parse),
-    (re.compile(r"imapd|pop3d"), imapd.parse),
-    (re.compile(r"nginx"), nginx.parse),
-    (re.compile(r"(?:open)?smtpd"), opensmtpd.parse),
-    (re.compile(r"ipop[23]d"), uwimap.parse),
-    (re.compile(r"vpopmail|vchkpw"), vpopmail.parse),
+    (re.compile(r"(?:/usr/(?:local/)?s?bin/)?exim\d?(?>(?:[-_]\w++)?)"), "exim:parse"),
+    (re.compile(r"dovecot(?:-auth)?|auth(?:-worker)?|(?:imap|pop3|managesieve|submission)-login"), "dovecot:parse"),
+    (re.compile(r"imapd|pop3d"), "imapd:parse"),
+    (re.compile(r"nginx"), "nginx:parse"),
+    (re.compile(r"(?:open)?smtpd"), "opensmtpd:parse"),
+    (re.compile(r"ipop[23]d"), "uwimap:parse"),
+    (re.compile(r"vpopmail|vchkpw"), "vpopmail:parse"),
 )
 
 
-def component(parse: Parse) -> str:
+def component(place: str) -> str:
     """Give the name of the component that a parser is for: that of its file, `postfix` for all of Postfix'."""
-    name = parse.__module__.rpartition(".")[2]
+    name = place.partition(":")[0]
     return "postfix" if name.startswith("postfix_") else name.replace("_", "-")
 
 
-NAMES = tuple(sorted({component(parse) for _, parse in COMPONENTS}))
+NAMES = tuple(sorted({component(place) for _, place in COMPONENTS}))
 """The components that lines can be restricted to."""
 
 
 def find(program: str, only: str = "") -> Parse | None:
     """Give the parser for a program's lines, None when no component is meant, or not the one that is named."""
-    for pattern, parse in COMPONENTS:
-        if pattern.fullmatch(program) and only in ("", component(parse)):
-            return parse
+    for pattern, place in COMPONENTS:
+        if pattern.fullmatch(program) and only in ("", component(place)):
+            return _load(place)
     return None
+
+
+@cache
+def _load(place: str) -> Parse:
+    module, _, name = place.partition(":")
+    parse: Parse = getattr(import_module(f"repzone.logs.{module}"), name)
+    return parse

@@ -15,16 +15,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from operator import itemgetter
 
 from repzone.logs.fact import Fact, Kind, parse_client
-from repzone.logs.state import LINGER, LOOPBACK, REUSED, Message, Session, State, drop_before, is_reserved, keep
+from repzone.logs.state import LINGER, LOOPBACK, REUSED, Message, Session, State, is_reserved
 from repzone.model import Client, Event, Hit, Traffic, Wait
 from repzone.reasons import CATALOGUE
 
 MOST = 10_000  # of one event's count
 _ASKED = {"auth_failed", "auth_unknown_user"}  # a password database was asked, which may tell too
-_GREYLISTED = {"greylisted", "greylist_early_retry"}
+GREYLISTED = {"greylisted", "greylist_early_retry"}
 _AUTH_ATTEMPTS = {
     *("auth_failed", "auth_unknown_user", "auth_mechanism_invalid", "auth_not_offered", "auth_policy_refused"),
     "rate_limit",
@@ -140,10 +139,10 @@ def _owe(state: State, fact: Fact) -> None:
     else:
         if len(owed) < _OWED:
             owed.append([fact.at, fact.count, *told])
-    keep(state.owed, key, owed, _OWING)
+    state.owed.keep(key, owed)
 
 
-_OWED, _OWING = 10, 1_000  # kinds of offences that one message can owe, and messages that can
+_OWED = 10  # kinds of offences that one message can owe
 
 
 def _pay(state: State, key: str, named: Fact, message: Message, own: OwnZones, line: int) -> Outcome:
@@ -196,8 +195,8 @@ def _wait(state: State, fact: Fact, client: Client, line: int) -> Outcome:
     at, component = state.letters.get(name, (0, fact.component))
     if component != fact.component and abs(fact.at - at) < _SAME_ATTEMPT:
         return ()
-    drop_before(state.letters, fact.at - _SAME_ATTEMPT, itemgetter(0))
-    keep(state.letters, name, [fact.at, fact.component])
+    state.letters.drop_before(fact.at - _SAME_ATTEMPT)
+    state.letters.keep(name, [fact.at, fact.component])
     return (event, Wait(fact.at, client, letter, component=fact.component, line=line))
 
 
@@ -230,7 +229,7 @@ def _offence(state: State, fact: Fact, own: OwnZones, line: int) -> Outcome:
         return ()
     count = fact.count - session.told if fact.echo else fact.count
     session.told += count
-    if fact.reason in _GREYLISTED:
+    if fact.reason in GREYLISTED:
         return _wait(state, fact, client, line)
     if fact.stage == "AUTH" and fact.reason in _ASKED:
         count = _count_untold(state, fact, count)

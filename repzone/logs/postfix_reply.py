@@ -109,8 +109,13 @@ def parse(text: str) -> Reply:
         start = named.end()
     tail = _TAIL.search(text, start)
     body = text[start : tail.start() if tail else len(text)]
-    read = _read if len(body) < _SHORT else _read.__wrapped__  # one that long is nobody's usual text
-    return read(code, dsn, body, blocked=text.count("] blocked using ") if "blocked" in body else 0)
+    cached = _read if len(body) < _SHORT else _read.__wrapped__  # one that long is nobody's usual text
+    return cached(code, dsn, body, blocked=text.count("] blocked using ") if "blocked" in body else 0)
+
+
+def read(code: str, dsn: str, text: str) -> Reply:
+    """Give the refusal of which TEXT, and that it holds no `blocked`, is certain already."""
+    return _read(code, dsn, text, blocked=0)
 
 
 _SHORT = 500

@@ -5,24 +5,35 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import tzinfo
+from functools import partial
 from itertools import groupby
 from typing import Any
 
-from repzone.logs import components, syslog
-from repzone.logs.join import Outcome, OwnZones, join
+from repzone.logs import components, postfix_reply, syslog, table
+from repzone.logs.fact import parse_client
+from repzone.logs.join import GREYLISTED, Outcome, OwnZones, join
 from repzone.logs.skim import Found, skim
 from repzone.logs.stamp import Stamps
-from repzone.logs.state import State
+from repzone.logs.state import State, is_reserved
 from repzone.logs.syslog import Header
+from repzone.model import Client, Event, Traffic, Wait
 
 LONGEST = 65_536  # octets; a longer line is an attack or no log
 _STRETCH = LONGEST // 2  # a line that is longer than LONGEST holds one of these wholly
 _PROGRAMS = 1024
 _TAGS = 20_000
 _STAMPS = 5_000
+_LOOKS = 10
 _USUAL = re.compile(
-    r"([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)[.\d]*+(Z|[+-]\d\d:\d\d|)(?= )"
+    r"([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?>(?:\.\d{1,9})?)(Z|[+-]\d\d:\d\d|)(?= )"
 )
+
+
+Tag = tuple[str, str, components.Parse | None]
+"""Host, program and its parser, of lines that begin with `HOST PROGRAM` or `HOST PROGRAM[PID]`."""
+
+_PID = re.compile(r"\d{1,10}\]")
+_ODD = ("message repeated ", "[ID ")
 
 
 class _Instants(dict[tuple[str, str], int | None]):
@@ -67,7 +78,8 @@ class Reader:
         # What the beginning of a line says, for those that are written the usual way and were read before.
         self._reference = 0
         self._instants = _Instants(self._stamps)
-        self._tags: dict[str, tuple[str, str, str, components.Parse | None]] = {}
+        self._tags: dict[str, Tag] = {}
+        self._skimmer = self._make_skimmer() if find is components.find else None
 
     def read(self, line: bytes, number: int, reference: int) -> Outcome:
         """Give what the line completes; `number` is its number in its source, `reference` the instant near which it
@@ -87,15 +99,21 @@ class Reader:
         if reference != self._reference:
             self._reference = self._instants.reference = reference
             self._instants.clear()
-        found: Found = []
+        if self._skimmer is not None:
+            found, lines, skipped = self._skimmer.skim(block, number, self._read_known, self._read_tagged)
+            self.lines += lines
+            self.skipped += skipped
+            self._see(block)
+            return found
+        found = []
         for text, lines in _decode_block(block):
             self.lines += lines
             if text is None:
                 self.skipped += lines
             else:
                 found += self._read_text(text, number)
-                self._see(text)
             number += lines
+        self._see(block)
         return found
 
     def dump(self) -> dict[str, Any]:
@@ -136,39 +154,69 @@ class Reader:
         """Read a line, whose beginning is likely one that was read before."""
         space = line.find(" ", 15)
         colon = line.find(": ", space)
-        tag = self._tags.get(line[space + 1 : colon])
+        text, bracket, pid = line[space + 1 : colon].partition("[")
+        tag = self._tags.get(text)
         message = line[colon + 2 :]
-        if tag is None or message.startswith(("message repeated ", "[ID ")):
+        if tag is None or (bracket and not _PID.fullmatch(pid)) or message.startswith(_ODD):
             return self._learn(line, space, colon, number)
-        host, program, pid, parse = tag
-        if parse is None:
-            return ()
         usual = _USUAL.match(line)
         at = self._instants[usual[1], usual[2]] if usual is not None else None
         if at is None:
             return self._read(line, number, self._reference)
-        fact = parse(Header(at, host, program, pid, message))
+        return self._read_tagged(at, tag, pid[:-1], message, number)
+
+    def _read_tagged(self, at: int, tag: Tag, pid: str, message: str, number: int) -> Outcome:
+        """Read a message of a program that has a parser."""
+        host, program, parse = tag
+        fact = parse(Header(at, host, program, pid, message)) if parse is not None else None
         return join(self._state, fact, self._own, number) if fact is not None else ()
 
     def _learn(self, line: str, space: int, colon: int, number: int) -> Outcome:
         """Read a line, and keep what its beginning says if it is written the usual way: stamp, host, program, pid."""
         header = syslog.parse(line, self._stamps, self._reference)
         if header is not None and header.message == line[colon + 2 :]:
-            text = line[space + 1 : colon]
+            tag = f"{header.host} {header.program}"
             pid = f"[{header.pid}]" if header.pid else ""
             usual = _USUAL.match(line)
-            if text == f"{header.host} {header.program}{pid}" and usual is not None and usual.end() == space:
+            if line[space + 1 : colon] == tag + pid and usual is not None and usual.end() == space:
                 if len(self._tags) >= _TAGS:
                     self._tags.clear()
-                self._tags[text] = (header.host, header.program, header.pid, self._find(header.program))
+                self._tags[tag] = (header.host, header.program, self._find(header.program))
         return self._join(header, number)
 
-    def _see(self, text: str) -> None:
-        """Note how far in time the log has been read: to the last line of a text."""
-        last = text.rfind("\n", 0, -1) + 1
-        header = syslog.parse(text[last:-1], self._stamps, self._reference)
-        if header is not None and header.at > (self.newest or 0):
-            self.newest = header.at
+    def _see(self, block: bytes) -> None:
+        """Note how far in time the log has been read: to the last line of a block that has a stamp."""
+        begin = block.find(b"\n", len(block) - _STRETCH) + 1 if len(block) > _STRETCH else 0
+        for line in reversed(block[begin:].split(b"\n")[-_LOOKS:]):
+            text = _decode(line)
+            header = syslog.parse(text, self._stamps, self._reference) if text is not None else None
+            if header is not None:
+                self.newest = max(header.at, self.newest or 0)
+                return
+
+    def _make_skimmer(self) -> table.Skimmer | None:
+        if table.compiled is None:
+            return None
+        state = self._state
+        tables = state.sessions, state.messages, state.gone, state.mids, state.attempts
+        told = Event, Wait, Traffic
+        rest = state.owed, self._instants, self._tags, partial(_judge, self._own), _know, told
+        skimmer: table.Skimmer = table.compiled.Skimmer(state.key, tables, *rest)
+        return skimmer
+
+
+def _judge(own: OwnZones, stage: str, code: str, dsn: str, text: str) -> tuple[str, str] | None:
+    """Give reason and detail of a refusal by smtpd, None where more than these counts (see _skim.pyi)."""
+    reply = postfix_reply.read(code, dsn, text)
+    reason = postfix_reply.reason(reply, stage)
+    if not reason or reason in GREYLISTED or stage == "AUTH" or own.names(reply.server_written):
+        return None
+    return reason, f"reject {stage}: {reply.detail}"
+
+
+def _know(client: str) -> tuple[Client | None, bool]:
+    """Give an address, None when it is none, and whether it is nobody who could be listed."""
+    return parse_client(client), is_reserved(client)
 
 
 def _decode(line: bytes) -> str | None:

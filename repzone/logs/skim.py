@@ -30,11 +30,11 @@ _QUEUE = r"[0-9A-Za-z]{5,32}"
 
 # A line that no group of its own ends is dull: no component's parser, nor `join`, makes anything of it.
 _LINE = re.compile(
-    rf"(?:(?P<stamp>{_STAMP})[.\d]*+(?P<offset>Z|[+-]\d\d:\d\d|) (?P<host>[^\s\[\]()<>]++)(?<!:) (?:"
+    rf"(?:(?P<stamp>{_STAMP})(?>(?:\.\d{{1,9}})?)(?P<offset>Z|[+-]\d\d:\d\d|) (?P<host>[^\s\[\]()<>]++)(?<!:) (?:"
     rf"(?P<smtpd>{_POSTFIX}smtpd{_PID}): (?:"
     rf"connect from {_NAME}(?:(?:{'|'.join(map(re.escape, sorted(LOOPBACK)))})\]|(?P<connect>{_ADDRESS})\])"
     rf"|(?P<disconnect>disconnect from {_NAME}{_ADDRESS}\])(?>(?: (?!auth=|unknown=)[\w-]++=\d++(?>(?:/\d++)?))*)"
-    rf"|(?P<new>{_QUEUE}): client={_NAME}(?P<client>{_ADDRESS})\]"
+    rf"|(?P<new>(?!NOQUEUE:){_QUEUE}): client={_NAME}(?P<client>{_ADDRESS})\]"
     r"|(?:Anonymous|Untrusted|Trusted|Verified) TLS connection established from [^\n]*+)"
     rf"|{_POSTFIX}qmgr{_PID}: (?P<queue>{_QUEUE}): "
     r"(?:(?P<removed>removed)|from=<(?P<sender>[^<>\s]*+)>, size=\d++, nrcpt=\d++ \(queue active\))"
@@ -82,7 +82,7 @@ def skim(text: str, number: int, state: State, instants: Mapping[tuple[str, str]
             session = sessions.get(key)
             rest = session is not None and session.lost != ""
             if session is not None and not rest:
-                del sessions[key]
+                sessions.pop(key, None)
         if rest or at is None:
             start = match.start(_STAMP_)
             number += text.count("\n", place, start)
@@ -109,7 +109,7 @@ def skim(text: str, number: int, state: State, instants: Mapping[tuple[str, str]
             state.remove(f"{host} {queue}", at)
         elif what == _SENDER:
             host, queue, sender = match.group(_HOST_, _QUEUE_, _SENDER)
-            message = taken.get(f"{host} {queue}")
+            message = state.find_message(f"{host} {queue}", at)
             if message is not None and not is_reserved(message.client):
                 message.sender = state.hash(sender)
                 if not message.accepted:

@@ -6,15 +6,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from operator import attrgetter
-from typing import Any, TypeVar
+from operator import attrgetter, itemgetter
+from typing import Any
 
+from repzone.logs import table
 from repzone.logs.attempts import Attempts
 from repzone.logs.fact import parse_client
+from repzone.logs.table import PlainTable, Table
 from repzone.model import Exemptions
 
 LIMIT = 5_000  # of sessions, of messages, of each of the others
@@ -28,7 +29,6 @@ REUSED = 3_600
 LOOPBACK = {"127.0.0.1", "::1"}
 """What this machine calls itself."""
 
-V = TypeVar("V")
 _RESERVED = Exemptions()
 
 
@@ -76,42 +76,63 @@ _MESSAGE = attrgetter(*(field.name for field in fields(Message)))
 _ATTEMPTS = attrgetter(*(field.name for field in fields(Attempts)))
 
 
+def _itself(value: Any) -> Any:
+    return value
+
+
+def _alone(value: Any) -> tuple[Any, ...]:
+    return (value,)
+
+
+def _plain(limit: int, instant: Any = attrgetter("at"), fields: Any = _alone) -> Table[Any]:
+    return PlainTable(limit, instant, fields)
+
+
+_TABLES: dict[str, Callable[..., Any]] = {
+    **{"sessions": Session, "messages": Message, "gone": _itself, "mids": _itself},
+    **{"owed": _itself, "letters": _itself, "attempts": Attempts},
+}
+"""What a state holds, and what makes a value of its fields."""
+
+_OWING = 1_000  # messages that may owe offences
+
+
 class State:
     """What is remembered between lines, oldest first out; `key` is what envelope addresses are hashed with."""
 
     def __init__(self, key: bytes = b"") -> None:
         self.key = key
-        self.sessions: OrderedDict[str, Session] = OrderedDict()
-        self.messages: OrderedDict[str, Message] = OrderedDict()
-        self.gone: OrderedDict[str, int] = OrderedDict()  # queue ids whose message was removed, and when
-        self.mids: OrderedDict[str, list[str]] = OrderedDict()  # Message-ID, hashed: client, "" for two; queue id
-        self.owed: OrderedDict[str, list[Any]] = OrderedDict()  # queue or Message-ID: offences without client
-        self.letters: OrderedDict[str, list[Any]] = OrderedDict()  # client and letter: when who greylisted it last
-        self.attempts: OrderedDict[str, Attempts] = OrderedDict()  # of a session, or of a client at a server
+        compiled = table.compiled
+        self.sessions: Table[Session]
+        self.messages: Table[Message]
+        self.gone: Table[int]  # queue ids whose message was removed, and when
+        self.mids: Table[list[str]]  # Message-ID, hashed: client, "" for two; queue id
+        self.attempts: Table[Attempts]  # of a session, or of a client at a server
+        if compiled is not None:
+            self.sessions = compiled.Table(0, LIMIT, Session, _SESSION)
+            self.messages = compiled.Table(1, LIMIT, Message, _MESSAGE)
+            self.gone, self.mids = compiled.Table(2, LIMIT, None, None), compiled.Table(3, LIMIT, None, None)
+            self.attempts = compiled.Table(4, LIMIT, Attempts, _ATTEMPTS)
+        else:
+            self.sessions, self.messages = _plain(LIMIT, fields=_SESSION), _plain(LIMIT, fields=_MESSAGE)
+            self.gone, self.mids = _plain(LIMIT, _itself), _plain(LIMIT)
+            self.attempts = _plain(LIMIT, fields=_ATTEMPTS)
+        # Queue or Message-ID: offences without client; client and letter: when who greylisted it last.
+        self.owed: PlainTable[list[Any]] = PlainTable(_OWING, itemgetter(0), _alone)
+        self.letters: PlainTable[list[Any]] = PlainTable(LIMIT, itemgetter(0), _alone)
 
     def dump(self) -> dict[str, Any]:
         """Give the state as JSON can hold it."""
-        return {
-            "sessions": [[key, *_SESSION(session)] for key, session in self.sessions.items()],
-            "messages": [[key, *_MESSAGE(message)] for key, message in self.messages.items()],
-            "gone": list(self.gone.items()),
-            "mids": list(self.mids.items()),
-            "owed": list(self.owed.items()),
-            "letters": list(self.letters.items()),
-            "attempts": [[key, *_ATTEMPTS(attempts)] for key, attempts in self.attempts.items()],
-        }
+        return {name: getattr(self, name).rows() for name in _TABLES}
 
     @classmethod
     def load(cls, dumped: Mapping[str, Any], key: bytes = b"") -> State:
         """Take what `dump` gave."""
         state = cls(key)
-        state.sessions.update((key, Session(*values)) for key, *values in dumped["sessions"])
-        state.messages.update((key, Message(*values)) for key, *values in dumped["messages"])
-        state.gone.update(dumped["gone"])
-        state.mids.update(dumped["mids"])
-        state.owed.update(dumped["owed"])
-        state.letters.update(dumped["letters"])
-        state.attempts.update((key, Attempts(*values)) for key, *values in dumped["attempts"])
+        for name, made in _TABLES.items():
+            known = getattr(state, name)
+            for key_, *values in dumped[name]:
+                known.keep(key_, made(*values))
         return state
 
     def hash(self, *texts: str) -> str:
@@ -137,42 +158,38 @@ class State:
         """Begin a session, of which a line before may have told nothing (`whole`)."""
         session = Session(client, at, whole)
         if key:
-            keep(self.sessions, key, session)
-            drop_before(self.sessions, at - REUSED)
+            self.sessions.keep(key, session)
+            self.sessions.drop_before(at - REUSED)
         return session
 
     def take(self, queue: str, client: str, at: int, login: bool = False) -> Message:
         """Note whose message a queue id names from now on."""
         message = Message(client, at, login)
         self.forget(queue)
-        keep(self.messages, queue, message)
-        drop_before(self.messages, at - REUSED)
+        self.messages.keep(queue, message)
+        self.messages.drop_before(at - REUSED)
         return message
 
     def attempts_of(self, key: str, at: int) -> Attempts:
         """Give the failed logins of a session, or of a client at a server, as far as lines told of them."""
         attempts = self.attempts.get(key) or Attempts(at)
-        keep(self.attempts, key, attempts)
-        drop_before(self.attempts, at - REUSED)
+        self.attempts.keep(key, attempts)
+        self.attempts.drop_before(at - REUSED)
         return attempts
 
     def remove(self, queue: str, at: int) -> None:
         """Forget a message, though not at once: what other components tell of it may be logged a little later."""
-        gone = self.gone
         if queue in self.messages:
-            keep(gone, queue, at)
-        while gone:
-            queue = next(iter(gone))
-            if abs(at - gone[queue]) < LINGER:
-                break
-            self.forget(queue)
+            self.gone.keep(queue, at)
+        while (oldest := self.gone.first()) is not None and abs(at - self.gone.get(oldest, at)) >= LINGER:
+            self.forget(oldest)
 
     def forget(self, queue: str) -> None:
         """Forget a message, and its Message-ID with it."""
         self.gone.pop(queue, None)
         message = self.messages.pop(queue, None)
         if message is not None and self.mids.get(message.mid, ("", ""))[1] == queue:
-            del self.mids[message.mid]
+            self.mids.pop(message.mid, None)
 
     def find_message(self, queue: str, at: int) -> Message | None:
         """Give the message that a queue id names at that instant; None when it is gone, or so old that the id may be
@@ -192,7 +209,7 @@ class State:
             return False
         known = self.mids.get(mid)
         client = "" if message.login or (known is not None and known[0] != message.client) else message.client
-        keep(self.mids, mid, [client, queue])
+        self.mids.keep(mid, [client, queue])
         message.mid = mid
         return bool(client)
 
@@ -211,17 +228,3 @@ class State:
         if not client or self.find_message(found, at) is None:
             return "", queue
         return client, queue or found
-
-
-def drop_before(known: OrderedDict[str, V], at: int, instant: Callable[[V], int] = attrgetter("at")) -> None:
-    """Take out the values in front that are from before `at`: nobody asks for them any more."""
-    while known and instant(next(iter(known.values()))) < at:
-        known.popitem(last=False)
-
-
-def keep(known: OrderedDict[str, V], key: str, value: V, limit: int = LIMIT) -> None:
-    """Put a value behind all others; when there are too many, the oldest goes."""
-    known[key] = value
-    known.move_to_end(key)
-    if len(known) > limit:
-        known.popitem(last=False)

@@ -13,7 +13,7 @@ from repzone.logs.jsonl import JsonlReader
 from repzone.logs.reader import Reader
 from repzone.policy.rules import SHIPPED
 from repzone.store.engine import Engine
-from repzone.store.listings import find_listings
+from repzone.store.find import find_listings
 from repzone.store.policies import load_policy
 
 NOW = 1_790_000_000

@@ -20,8 +20,10 @@ from sqlalchemy import text
 
 from repzone.errors import ConfigError, RepzoneError, UnavailableError
 from repzone.jobs import files
-from repzone.jobs.ingest import Ingestion, Outcome, Source
+from repzone.jobs.ingest import Ingestion
+from repzone.jobs.intake import Outcome
 from repzone.jobs.rotation import rotated_paths
+from repzone.jobs.source import Source
 from repzone.store.engine import Engine
 from tests.jobs.samples import NOW, ingestion, reject, stored
 
@@ -268,7 +270,7 @@ def test_a_log_that_is_renamed_while_its_rotated_files_are_looked_for_is_read_on
             kept.rename()
         return rotated_paths(path)
 
-    monkeypatch.setattr("repzone.jobs.ingest.rotated_paths", rename_and_look)
+    monkeypatch.setattr("repzone.jobs.source.rotated_paths", rename_and_look)
     for _ in range(2):
         kept.read(thorough=True, commit=True)
         kept.write(2)

@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from repzone.jobs import batch, calculate, files, ingest
-from repzone.jobs.ingest import Ingestion, Outcome
+from repzone.jobs import batch, calculate, files, source
+from repzone.jobs.ingest import Ingestion
+from repzone.jobs.intake import Outcome
 from repzone.store import positions
 from repzone.store.engine import Engine
 from tests.jobs.samples import NOW, failed_login, history, hit, ingestion, listings, reject, stamp, stored
@@ -123,7 +124,7 @@ def test_a_run_that_dies_before_its_commit_is_as_if_it_had_not_been(
         if calls == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(ingest, "store_state", die_at_the_third)
+    monkeypatch.setattr(source, "store_state", die_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         ingestion(engine).run_file(log)
     assert stored(engine) == {"unknown_recipient": 6}
