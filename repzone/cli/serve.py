@@ -111,13 +111,14 @@ class _Service:
         self._loop.add_signal_handler(signal.SIGHUP, self._reload)
         served = self._served
         listen = take_passed() or listen_addresses(self._settings)
-        server = DnsServer(listen, served.view, clock, table=served.feed.table)
+        server = self._server = DnsServer(listen, served.view, clock, table=served.feed.table)
         monitor = PageServer(
             [parse_listen(text) for text in self._settings.metrics_listen],
             make_pages(server, served.view, served.meter, clock, self._is_alive),
         )
         try:
             await server.start()
+            self._sample(server)
             await monitor.start()
             for thread in (self._follower, self._keeper):
                 thread.start()
@@ -134,6 +135,13 @@ class _Service:
             await asyncio.to_thread(self._join, end)
         if self._failure is not None:
             raise self._failure
+
+    def _sample(self, server: DnsServer) -> None:
+        """Have hits logged, whichever core answers them."""
+        meter = self._served.meter
+        if server.core is not None:
+            meter.chosen = True
+            server.core.sample(meter.share)
 
     def _join(self, end: float) -> None:
         """Wait for the threads until a monotonic instant; a database that hangs is left to itself."""
@@ -188,6 +196,7 @@ class _Service:
                 log.warning("serve.restart_needed", keys=keys)
             self._served.zones, self._served.max_stale = zones, settings.max_stale
             self._served.meter.share = settings.query_log
+            self._sample(self._server)
             kept = {key: getattr(self._settings, key) for key in NEEDS_RESTART}
             self._settings = settings.model_copy(update=kept)
             threading.Thread(target=self._prepare, args=(self._settings,), name="prepare", daemon=True).start()

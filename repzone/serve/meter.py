@@ -39,18 +39,23 @@ class Meter:
     """Counts what the general path answers, and how long that takes; writes a share of the hits to the log."""
 
     def __init__(self, share: float = 0.0) -> None:
-        """`share` of the hits, 0 to 1, is logged: the 20th, the 40th … with 0.05."""
+        """`share` of the hits, 0 to 1, is logged: the 20th, the 40th … with 0.05. With `chosen` the compiled core
+        chooses those on UDP, and whatever comes here that way is logged.
+        """
         self.share = share
+        self.chosen = False
         self.asked: Counter[Asked] = Counter()
         self.buckets = [0] * len(BUCKETS)
         self.seconds, self.count = 0.0, 0
         self._due = 0.0
 
-    def begin(self, zones: tuple[Zone, ...]) -> Callable[[Query, Client, Answer], None]:
+    def begin(self, zones: tuple[Zone, ...]) -> Callable[[Query, Client, Answer, bool], None]:
         """Note that a packet has come; give what is to be told the answer (`View.observe`)."""
         return partial(self._end, perf_counter(), zones)
 
-    def _end(self, begun: float, zones: tuple[Zone, ...], query: Query, client: Client, answer: Answer) -> None:
+    def _end(
+        self, begun: float, zones: tuple[Zone, ...], query: Query, client: Client, answer: Answer, udp: bool
+    ) -> None:
         took = perf_counter() - begun
         zone = find_zone(query.name, zones) if query.question else None
         kind = TYPES.get(query.type, OTHER_TYPE)
@@ -62,14 +67,14 @@ class Meter:
                 self.buckets[place] += 1
                 break
         if self.share and zone is not None and answer.outcome is Outcome.HIT:
-            self._log_hit(zone, query, client, kind)
+            self._log_hit(zone, query, client, kind, 1.0 if udp and self.chosen else self.share)
 
-    def _log_hit(self, zone: Zone, query: Query, client: Client, kind: str) -> None:
+    def _log_hit(self, zone: Zone, query: Query, client: Client, kind: str, share: float) -> None:
         """Write a hit to the log when it is its turn; what is no address is none."""
         found = from_labels(query.name[: -len(zone.name)])
         if not isinstance(found, Client):
             return
-        self._due += self.share
+        self._due += share
         if self._due >= 1:
             self._due -= 1
             log.info("dns.hit", zone=zone.apex, client=str(found), type=kind, asked_by=str(client))

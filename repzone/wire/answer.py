@@ -108,7 +108,8 @@ class View:
 
     `serial` is that of the last change in the table, `age` the seconds since the data was last known to be whole:
     None before the first time. In the zones whose apex is in `paused` only the test entries are listed. `held` says
-    that the database offers a zone which an operator must accept first. `observe` is told each query and its answer.
+    that the database offers a zone which an operator must accept first. `observe` is told each query and its
+    answer, and whether it came by UDP.
     """
 
     zones: tuple[Zone, ...]
@@ -118,7 +119,7 @@ class View:
     max_stale: int = 86400
     paused: frozenset[str] = frozenset()
     held: bool = False
-    observe: Callable[[Query, Client, Answer], None] | None = field(default=None, compare=False)
+    observe: Callable[[Query, Client, Answer, bool], None] | None = field(default=None, compare=False)
 
     @property
     def stale(self) -> bool:

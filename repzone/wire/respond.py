@@ -20,7 +20,7 @@ def respond(packet: bytes, client: Client, now: int, view: View, *, udp: bool) -
     said = answer(query, client, now, view)
     reply = encode(query, said, udp=udp)
     if view.observe is not None:
-        view.observe(query, client, said)
+        view.observe(query, client, said, udp)
     return reply
 
 

@@ -45,6 +45,18 @@ def status(address: Server) -> dict[str, str]:
     return dict(part.split("=") for part in line.split())
 
 
+def test_hits_are_logged_whichever_core_answers_them(engine: Engine, migrated_url: str, tmp_path: Path) -> None:
+    add_listings(engine, ["192.0.2.7"], now())
+    with serving(tmp_path, REPZONE_DATABASE_URL=migrated_url, REPZONE_QUERY_LOG="1.0") as (_, address):
+        until(lambda: answers(address, LISTED) == ("127.0.0.8",))
+        before = said(tmp_path).count("event=dns.hit")
+        for _ in range(20):
+            assert answers(address, LISTED) == ("127.0.0.8",)
+            answers(address, FREE)
+        until(lambda: said(tmp_path).count("event=dns.hit") == before + 20)
+    assert re.search(r"event=dns.hit zone=bl.example.net client=192.0.2.7 type=A asked_by=127.0.0.1", said(tmp_path))
+
+
 def test_a_server_without_its_database_answers_from_the_snapshot(
     engine: Engine, migrated_url: str, tmp_path: Path
 ) -> None:

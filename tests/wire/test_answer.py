@@ -112,16 +112,16 @@ def test_the_status_tells_what_is_out_of_the_ordinary() -> None:
 
 
 def test_an_observer_is_told_each_query_and_its_answer() -> None:
-    told: list[tuple[str, int, str]] = []
+    told: list[tuple[str, int, str, bool]] = []
 
-    def observe(query: Query, client: Client, said: Answer) -> None:
-        told.append((str(client), query.type, said.outcome.name))
+    def observe(query: Query, client: Client, said: Answer, udp: bool) -> None:
+        told.append((str(client), query.type, said.outcome.name, udp))
 
     view = replace(make_view(), observe=observe)
     ask("7.2.0.192.bl.example.net", view=view)
     ask("other.example", "TXT", view=view)
     assert respond(b"", LOOPBACK, NOW, view, udp=True) is None
-    assert told == [("127.0.0.1", 1, "HIT"), ("127.0.0.1", 16, "NO_ZONE")]
+    assert told == [("127.0.0.1", 1, "HIT", True), ("127.0.0.1", 16, "NO_ZONE", True)]
 
 
 @pytest.mark.parametrize("age", [0, 86400, -60])
