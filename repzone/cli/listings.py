@@ -96,8 +96,9 @@ def _one_of(word: str | None, words: Sequence[str], option: str) -> Any:
 
 def _print_table(found: Sequence[Listing], wanted: Wanted, total: int, now: int) -> None:
     if not found:
-        none = {Wanted(): "Nobody is listed now.", Wanted(everything=True): "Nobody was ever listed."}
-        console.print(none.get(wanted, "No listing is like that."))
+        ended = wanted.everything or wanted.state is not None
+        nobody = "Nobody was ever listed." if wanted == Wanted(everything=True) else "There is no such listing."
+        console.print(nobody if ended else "Nobody is listed now.")
         return
     left_out = {"!began", ">left", "!state"} if console.width < WIDE else set()
     if wanted.everything or wanted.state:

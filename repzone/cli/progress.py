@@ -11,7 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, T
 from rich.text import Text
 
 from repzone.cli.output import errors
-from repzone.jobs import ingest
+from repzone.jobs import intake
 
 
 class _Speed(ProgressColumn):
@@ -24,7 +24,7 @@ class _Speed(ProgressColumn):
 
 
 @contextmanager
-def progress_bars() -> Iterator[ingest.Progress]:
+def progress_bars() -> Iterator[intake.Progress]:
     """Give what shows the progress of each file that is read; of standard input the length is not known."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), _Speed(), TimeRemainingColumn())
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bars:

@@ -139,10 +139,14 @@ static inline void add_left(Text *text, uint32_t seconds)
     }
 }
 
+/* Write a template; without a listing (test entries, exemptions) what would be said of one is left out. */
 static inline void add_template(Text *text, Octets template, const Client *client, const Entry *listing, uint32_t now)
 {
     for (unsigned place = 0; place < template.size; place++) {
-        switch (template.octets[place]) {
+        uint8_t octet = template.octets[place];
+        if (!listing && octet >= FIELD_OFFENCE && octet <= FIELD_LEFT)
+            continue;
+        switch (octet) {
         case FIELD_CLIENT:
             add_client(text, client);
             break;
@@ -156,7 +160,7 @@ static inline void add_template(Text *text, Octets template, const Client *clien
             add_left(text, listing->ends - now);
             break;
         default:
-            add_octet(text, template.octets[place]);
+            add_octet(text, octet);
         }
     }
 }

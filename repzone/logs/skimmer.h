@@ -87,7 +87,7 @@ static Fate tell_event(Skimmer *self, const Line *line, const Entry *who, PyObje
                        PyObject *component, PyObject *detail)
 {
     Field fields[] = {
-        {words.at, self->at},
+        {words.at, Py_NewRef(self->at)},
         {words.client, Py_NewRef(who->object)},
         {words.reason, Py_NewRef(reason)},
         {words.count, PyLong_FromLongLong(count < MOST ? count : MOST)},
@@ -103,7 +103,7 @@ static Fate tell_event(Skimmer *self, const Line *line, const Entry *who, PyObje
 static Fate tell_closed(Skimmer *self, const Line *line, const Entry *who, const char letter[HEX])
 {
     Field fields[] = {
-        {words.at, self->at},
+        {words.at, Py_NewRef(self->at)},
         {words.client, Py_NewRef(who->object)},
         {words.letter, PyUnicode_FromStringAndSize(letter, HEX)},
         {words.closed, Py_NewRef(Py_True)},

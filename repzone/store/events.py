@@ -6,6 +6,8 @@ judged by the listings as they then are. The database is asked once about each k
 each event; the rows then go into their days by COPY.
 """
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -28,11 +30,26 @@ SAMPLES = 5
 PENDING = "repzone_pending"
 """The channel that a commit of new events notifies."""
 
+HISTORY = "hashtext('repzone.history')"
+"""The advisory lock that whoever stores what is more than a day old shares, so that nobody drops it meanwhile."""
+
 _DAY = 86_400
 
 
+def hold_history(connection: sa.Connection, instants: Iterable[int], now: int) -> None:
+    """Keep days and listings that these instants belong to from being pruned until this transaction ends.
+
+    Do it first in the transaction. Nothing of the last day is ever pruned: mostly there is nothing to do.
+    """
+    if min(instants, default=now) < now - _DAY:
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock_shared({HISTORY})")
+
+
 def add_days(engine: sa.Engine, instants: Iterable[int]) -> None:
-    """Make the day partitions of `event` that are missing, in a transaction of their own."""
+    """Make the day partitions of `event` that are missing, in a transaction of their own.
+
+    One that was just being pruned when its events came is part of all again.
+    """
     days = {f"event_{day:%Y%m%d}": day for day in (datetime.fromtimestamp(at, UTC).date() for at in instants)}
     with engine.connect() as connection:
         have = set(connection.scalars(_FIND_DAYS, {"names": list(days)}))
@@ -40,11 +57,15 @@ def add_days(engine: sa.Engine, instants: Iterable[int]) -> None:
         day, after = days[name], days[name] + timedelta(days=1)
         with engine.begin() as connection:
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('repzone.event_days'))")
-            if connection.scalar(sa.text("SELECT to_regclass(:name)"), {"name": name}) is None:
-                # ATTACH, unlike PARTITION OF, does not lock out those who read and write the other days.
-                connection.exec_driver_sql(f"CREATE TABLE {name} (LIKE event INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
-                bounds = f"FROM ('{day} 00:00:00+00') TO ('{after} 00:00:00+00')"
-                connection.exec_driver_sql(f"ALTER TABLE event ATTACH PARTITION {name} FOR VALUES {bounds}")
+            if connection.scalar(_FIND_DAYS, {"names": [name]}) is not None:
+                continue  # another has made it meanwhile
+            if connection.scalar(_FIND_DETACHING, {"name": name}) is not None:
+                connection.exec_driver_sql(f"ALTER TABLE event DETACH PARTITION {name} FINALIZE")
+            # ATTACH, unlike PARTITION OF, does not lock out those who read and write the other days.
+            like = "(LIKE event INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"
+            connection.exec_driver_sql(f"CREATE TABLE IF NOT EXISTS {name} {like}")
+            bounds = f"FROM ('{day} 00:00:00+00') TO ('{after} 00:00:00+00')"
+            connection.exec_driver_sql(f"ALTER TABLE event ATTACH PARTITION {name} FOR VALUES {bounds}")
 
 
 def add_events(
@@ -86,13 +107,13 @@ class _Last:
 
 @dataclass(slots=True)
 class _Case:
-    """What one key and category did: each event with its client's fields, and whether it weighs."""
+    """What one key and category did: each event with its act, and whether it weighs."""
 
     key: str
     category: Category
     count: int = 0
     since: int | None = None  # the first event that weighs
-    events: list[tuple[Event, bytes, bool]] = field(default_factory=list)
+    events: list[tuple[Event, _Act, bool]] = field(default_factory=list)
     days: dict[int, int] = field(default_factory=dict)  # days since 1970: how many events are known of each
 
 
@@ -107,12 +128,25 @@ class _Who:
 
 
 @dataclass(frozen=True, slots=True)
+class _Act:
+    """What a client's events of one reason have in common: fields of their rows, and whether the reason weighs."""
+
+    case: _Case
+    kind: bytes  # category and reason
+    client: bytes  # key and client
+    usual: bytes  # all fields, of one event that is neither late nor a sample
+    weighs: bool
+    exemptions: list[Exemption]
+
+
+@dataclass(frozen=True, slots=True)
 class _View:
-    """How one version of the policy sees things: length of IPv6 keys, the reasons that weigh, the clients so far."""
+    """How one version of the policy sees things: length of IPv6 keys, the reasons that weigh, what was found so far."""
 
     ipv6_prefix: int
     weighing: frozenset[str]
     clients: dict[tuple[int, int, int], _Who] = field(default_factory=dict)
+    acts: dict[tuple[int, str], _Act] = field(default_factory=dict)  # by the identity of the client, and reason
 
     @classmethod
     def of(cls, policy: Policy) -> Self:
@@ -144,27 +178,36 @@ def _gather(events: Sequence[Event], rulebook: Rulebook, exemptions: Exemptions)
     for event in events:
         at, client, reason = event.at, event.client, event.reason
         view = only or views[rulebook.at(at).id]
-        number = client.version, client.value, client.length  # hashed and compared faster than the client
-        who = view.clients.get(number)
-        if who is None:
-            key = client.key(view.ipv6_prefix)
-            who = view.clients[number] = _who(client, key, exemptions, keys.setdefault(key, {}))
-        category = CATALOGUE[reason]
-        case = who.cases.get(category)
-        if case is None:
-            case = who.cases[category] = _Case(who.key, category)
-        weighs = reason in view.weighing and not (who.exemptions and any(one.holds_at(at) for one in who.exemptions))
+        act = view.acts.get((id(client), reason))  # the events keep their clients
+        if act is None:
+            act = view.acts[id(client), reason] = _act(client, reason, view, exemptions, keys)
+        case = act.case
+        weighs = act.weighs and not (act.exemptions and any(one.holds_at(at) for one in act.exemptions))
         if weighs and (case.since is None or at < case.since):
             case.since = at
         case.count += event.count
-        case.events.append((event, who.fields, weighs))
+        case.events.append((event, act, weighs))
         case.days[at // _DAY] = 0
     return [case for cases in keys.values() for case in cases.values()]
 
 
-def _who(client: Client, key: Client, exemptions: Exemptions, cases: dict[Category, _Case]) -> _Who:
-    fields = binary.inet(key) + binary.inet(client)
-    return _Who(key.to_text(), fields, exemptions.find_ever(client), cases)
+def _act(
+    client: Client, reason: str, view: _View, exemptions: Exemptions, keys: dict[Client, dict[Category, _Case]]
+) -> _Act:
+    number = client.version, client.value, client.length  # hashed and compared faster than the client
+    who = view.clients.get(number)
+    if who is None:
+        key = client.key(view.ipv6_prefix)
+        fields = binary.inet(key) + binary.inet(client)
+        cases = keys.setdefault(key, {})
+        who = view.clients[number] = _Who(key.to_text(), fields, exemptions.find_ever(client), cases)
+    category = CATALOGUE[reason]
+    case = who.cases.get(category)
+    if case is None:
+        case = who.cases[category] = _Case(who.key, category)
+    kind = _KINDS[reason]
+    usual = b"".join((kind, binary.smallint(1), who.fields, binary.FALSE, _UNSAMPLED))
+    return _Act(case, kind, who.fields, usual, reason in view.weighing, who.exemptions)
 
 
 def _mark(connection: sa.Connection, cases: Sequence[_Case], now: int) -> None:
@@ -213,30 +256,33 @@ def _add_evidence(connection: sa.Connection, cases: Sequence[_Case], lasts: dict
 
 
 _COLUMNS = ("at", "source_id", "category", "reason", "count", "key", "client", "late", "component", "detail")
+_UNSAMPLED = binary.text("") * 2
+_KINDS = {reason: binary.text(category) + binary.text(reason) for reason, category in CATALOGUE.items()}
 
 
 def _rows(source_id: int, cases: Sequence[_Case], lasts: dict[int, _Last]) -> Iterator[bytes]:
     """Give the events as rows; what is late, and what is a sample, is decided here."""
-    begin, source, once = binary.row(len(_COLUMNS)), binary.integer(source_id), binary.smallint(1)
-    kinds = {reason: source + binary.text(category) + binary.text(reason) for reason, category in CATALOGUE.items()}
+    begin, source = binary.row(len(_COLUMNS)), binary.integer(source_id)
+    leads: dict[int, bytes] = {}
     for n, case in enumerate(cases):
         last = lasts.get(n)
         began = last.began if last else 0
         days = case.days
-        for event, client, _ in case.events:
+        for event, act, _ in case.events:
             at = event.at
+            lead = leads.get(at)
+            if lead is None:
+                lead = leads[at] = begin + binary.instant(at) + source
             day = at // _DAY
-            count = once if event.count == 1 else binary.smallint(event.count)
+            if days[day] >= SAMPLES and began <= at and event.count == 1:
+                yield lead + act.usual
+                continue
+            sample = _UNSAMPLED
             if days[day] < SAMPLES:
                 days[day] += 1
                 sample = binary.text(event.component) + binary.text(event.detail)
-            else:
-                sample = _UNSAMPLED
             late = binary.TRUE if began > at else binary.FALSE
-            yield b"".join((begin, binary.instant(at), kinds[event.reason], count, client, late, sample))
-
-
-_UNSAMPLED = binary.text("") * 2
+            yield b"".join((lead, act.kind, binary.smallint(event.count), act.client, late, sample))
 
 
 def add_hits(connection: sa.Connection, hits: Sequence[Hit], rulebook: Rulebook) -> int:
@@ -250,7 +296,13 @@ def add_hits(connection: sa.Connection, hits: Sequence[Hit], rulebook: Rulebook)
     return len(hits)
 
 
-_FIND_DAYS = sa.text("SELECT relname FROM pg_class WHERE relname = ANY(CAST(:names AS name[]))")
+_FIND_DAYS = sa.text("""
+SELECT relname FROM pg_class JOIN pg_inherits ON inhrelid = pg_class.oid
+WHERE relname = ANY(CAST(:names AS name[])) AND inhparent = 'event'::regclass AND NOT inhdetachpending""")
+
+_FIND_DETACHING = sa.text("""
+SELECT relname FROM pg_class JOIN pg_inherits ON inhrelid = pg_class.oid
+WHERE relname = :name AND inhparent = 'event'::regclass""")
 
 _ADD_IDS = sa.text("""
 INSERT INTO event_id (source_id, id, at)

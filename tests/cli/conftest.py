@@ -67,7 +67,7 @@ def run(tmp_path: Path, migrated_url: str) -> Run:
 def run_here(
     tmp_path: Path, migrated_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Run]:
-    """Runs commands as `run` does, but in this process: for tests that need many, and not how the process behaves."""
+    """Runs short commands in this process, in the folder and on the database of `run`: where many are needed."""
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("REPZONE_")]:
         monkeypatch.delenv(name)

@@ -12,10 +12,10 @@ from tests.cli.test_serve import answers, serving, until
 
 
 def test_an_exemption_lifts_at_once_and_is_a_hole_in_a_wider_listing(
-    run_here: Run, migrated_url: str, tmp_path: Path
+    run: Run, run_here: Run, migrated_url: str, tmp_path: Path
 ) -> None:
     (tmp_path / "mail.log").write_text(offences("192.0.2.7", 12))
-    run_here("ingest", "mail.log")
+    run("ingest", "mail.log")
     run_here("ban", "192.0.2.0/24", "--reason", "x", "--yes")
     with serving(tmp_path, REPZONE_DATABASE_URL=migrated_url) as (_, address):
         until(lambda: answers(address, "7.2.0.192.bl.example.net") == ("127.0.0.4", "127.0.0.64"))

@@ -76,10 +76,10 @@ def test_a_whole_network_is_banned_with_yes_and_an_address_in_it_is_not_unbanned
     assert run_here("unban", "198.51.100.0/24").code == 0
 
 
-def test_many_are_only_shown_until_yes_and_then_ended_as_one_act(run_here: Run, tmp_path: Path) -> None:
+def test_many_are_only_shown_until_yes_and_then_ended_as_one_act(run: Run, run_here: Run, tmp_path: Path) -> None:
     (tmp_path / "a.log").write_text(offences("192.0.2.7", 12) + offences("192.0.2.9", 12, minutes=600))
     (tmp_path / "b.log").write_text(offences("192.0.2.8", 12))
-    run_here("ingest", "a.log", "b.log")
+    run("ingest", "a.log", "b.log")
     choice = ["unban", "--since", "1d", "--reason", "unknown_recipient", "--source", str(tmp_path / "a.log")]
     shown = run_here(*choice, "--false-positive").out.splitlines()
     assert shown[:2] == ["Would end 1 listing (errors 1).", "Would take back 1 listing that had ended."]

@@ -117,7 +117,7 @@ def test_exemptions_are_told_those_that_applied_too(run: Run, ready: Engine) -> 
     )
     text = told(run)
     assert text.startswith("192.0.2.7 is never listed: exempt as 192.0.2.7 (a friend).\nNothing that it does counts.\n")
-    assert re.search(r"  192\.0\.2\.0/24 since .* until .* by bob: for a day\n", text)
+    assert re.search(r"  192\.0\.2\.0/24  since .* until .* by bob: for a day\n", text)
     assert "neighbour" not in text
 
 

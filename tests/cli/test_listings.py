@@ -58,7 +58,8 @@ def test_people_see_a_table_and_how_many_there_are(run: Run, filled: Engine) -> 
     assert run("listings", "--limit", "1").out.splitlines()[-1] == (
         "The first 1 of 3 listings now; --limit shows more, -o json all."
     )
-    assert run("listings", "--category", "virus").out == "No listing is like that.\n"
+    assert run("listings", "--category", "virus").out == "Nobody is listed now.\n"
+    assert run("listings", "--state", "dropped").out == "There is no such listing.\n"
 
 
 def test_people_get_a_page_and_programs_everything(run: Run, engine: Engine) -> None:

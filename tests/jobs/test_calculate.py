@@ -232,12 +232,12 @@ def test_a_spared_client_is_kept_with_the_numbers_and_not_judged_again_for_what_
     with engine.begin() as connection:
         connection.execute(text("UPDATE traffic SET messages = 1"))
     world.now += 60
-    world.log([(0, "192.0.2.1", "greylisted", 1), (0, "192.0.2.1", "auth_failed", 1)])
+    world.log([(0, "192.0.2.1", "greylisted", 1)])
     world.calculate(None)
     assert states(engine) == {}
     world.log([(0, "192.0.2.1", "timeout", 1)])
     world.calculate(None)
-    assert states(engine) == {"active": 1}
+    assert rows(engine, "SELECT extract(epoch FROM began)::bigint FROM listing") == [(START + HOUR + 60,)]
 
 
 def test_shadow_decides_and_publishes_nothing_climbs_nothing_and_does_not_brake(engine: Engine) -> None:
@@ -253,17 +253,14 @@ def test_shadow_decides_and_publishes_nothing_climbs_nothing_and_does_not_brake(
 
 def test_the_five_newest_lines_that_led_to_a_listing_outlive_the_events(engine: Engine) -> None:
     policy(engine)
-    client = Client.from_text("192.0.2.1")
-    days = [Event(START + 60 - 86_400, client, "timeout", 1, "x", "of the day before")]
-    events = [Event(START + n, client, "timeout", 2, "postfix/smtpd", f"line {n}") for n in range(5)]
-    store(engine, days + events, START + 9)
-    with engine.begin() as connection:  # as many lines as a day keeps, and more
-        connection.execute(text("UPDATE event SET detail = 'line 9' WHERE detail = 'line 2'"))
-    calculate.run(engine, lambda: START + 9)
+    client, midnight = Client.from_text("192.0.2.1"), START // 86_400 * 86_400 + 86_400
+    events = [Event(midnight + n, client, "timeout", 1, "postfix/smtpd", f"line {n}") for n in range(-5, 5)]
+    store(engine, events, midnight + 9)  # of each day five lines are kept
+    calculate.run(engine, lambda: midnight + 9)
     with engine.begin() as connection:
         connection.execute(text("DELETE FROM event"))
     kept = rows(engine, "SELECT detail, component, reason::text FROM listing_sample ORDER BY at")
-    assert kept == [(f"line {n}", "postfix/smtpd", "timeout") for n in (0, 1, 9, 3, 4)]
+    assert kept == [(f"line {n}", "postfix/smtpd", "timeout") for n in range(5)]
     assert rows(engine, "SELECT reason::text, count FROM listing_evidence") == [("timeout", 10)]
 
 

@@ -153,3 +153,15 @@ def test_calculators_and_logs_go_on_while_it_is_rebuilt(world: World) -> None:
     world.calculate(None)
     correct(world)
     assert different(world) == []
+
+
+def test_who_offends_at_the_second_of_a_void_listing_is_listed_as_if_that_had_never_been(engine: Engine) -> None:
+    world = World(engine)
+    world.run([(0, "log", WRONG), (60, "calculate", None)])
+    purge_reason(world, "pregreet")
+    assert correct(world) == ["wrong"]
+    world.log([(world.now - START, ADDRESS, "unknown_recipient", 7)])  # the log was read again, rightly
+    world.calculate(None)
+    assert listings(world) == [("active", 0, 1200, 1, 7)]
+    assert rows(engine, "SELECT reason::text, count FROM listing_evidence") == [("unknown_recipient", 7)]
+    assert different(world) == []

@@ -26,6 +26,7 @@ from tests.logs.samples import DATA, OWN, REFERENCE
 
 Told = Event | Hit | Traffic | Wait
 LONG = 66_000
+BEGIN = REFERENCE - 50_000
 
 FORMS = (DATA / "frequent.txt").read_text().splitlines()
 CLIENTS = ("192.0.2.7", "192.0.2.9", "2001:db8::7", "::ffff:192.0.2.7", "10.1.2.3", "999.0.2.7", "127.0.0.1", "::1")
@@ -38,10 +39,11 @@ PLACES = {
 }
 PIECES = (
     *(" ", ": ", "; ", ", ", "<", ">", "[", "]", "(", ")", "=", "/", ".", ">: ", "; from=<", " from ", "rip=", "\t"),
-    *("\x1c", "é", "\x7f", "\0", "\r", "\ud800", "192.0.2.9", "[192.0.2.9]", "auth=0/2", "unknown=0/1", "sasl_username=<u>"),
-    *("4F2A1B0C9D: ", ", Queue-ID: 4F2A1B0C9D", "] blocked using ", "0", "9" * 12, "x" * 300),
-    *("message repeated 2 times: [", "postfix/smtpd[7]: ", "mx1 ", "  ", "%eth0", "IPv6:", ":25", "client=", "message-id=<", "Outbound"),
-)  # fmt: skip
+    *("\x1c", "é", "\x7f", "\0", "\r", "\ud800", "192.0.2.9", "[192.0.2.9]", "auth=0/2", "unknown=0/1", "%eth0"),
+    *("4F2A1B0C9D: ", ", Queue-ID: 4F2A1B0C9D", "] blocked using ", "0", "9" * 12, "x" * 300, "sasl_username=<u>"),
+    *("postfix/smtpd[7]: ", "mx1 ", "  ", "IPv6:", ":25", "client=", "message-id=<", "Outbound"),
+    "message repeated 2 times: [",
+)
 
 
 def make_line(dice: Random, at: int) -> bytes:
@@ -70,9 +72,9 @@ def _mutate(dice: Random, line: str) -> str:
 
 def make_lines(dice: Random) -> list[bytes]:
     """Make a short log, mostly in order of time."""
-    at, lines = REFERENCE - 50_000, []
+    at, lines = BEGIN, []
     for _ in range(dice.randrange(2, 120)):
-        at += dice.choice((0, 0, 0, 1, 1, 5, 30, 61, 250, 3_700, -90))
+        at += dice.choice((0, 0, 0, 1, 1, 5, 30, 60, 200, 3_600, -90))
         lines.append(make_line(dice, at))
     return lines
 
@@ -92,11 +94,17 @@ def compare(number: int) -> int:
     dice = Random(number)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(state, "LIMIT", dice.choice((1, 3, 5_000)))
-        lines, key = make_lines(dice), dice.choice((b"", b"k" * 32))
-        with plain():
-            slow = Reader(UTC, OWN, key=key)
-        _compare(dice, lines, slow, Reader(UTC, OWN, key=key), key)
+        lines = make_lines(dice)
+        compare_lines(dice, lines)
     return len(lines)
+
+
+def compare_lines(dice: Random, lines: list[bytes]) -> None:
+    """Read lines in both ways."""
+    key = dice.choice((b"", b"k" * 32))
+    with plain():
+        slow = Reader(UTC, OWN, key=key)
+    _compare(dice, lines, slow, Reader(UTC, OWN, key=key), key)
 
 
 def _compare(dice: Random, lines: list[bytes], slow: Reader, quick: Reader, key: bytes) -> None:

@@ -83,7 +83,8 @@ def fill(template: str, texts: list[str]) -> bytes:
 @example(texts=['"', "", f'", relay=evil [{VICTIM}], reject=550 ', ""])
 @example(texts=[f'"x, relay=evil [{VICTIM}], reject=550 "', "", "", ""])
 def test_no_text_of_the_client_names_another_or_makes_a_hit(template: str, texts: list[str]) -> None:
-    for outcome in new_reader().read(fill(template, texts), 1, REFERENCE):
+    line = fill(template, texts)
+    for outcome in (*new_reader().read(line, 1, REFERENCE), *new_reader().read_block(line + b"\n", 1, REFERENCE)):
         assert outcome.client.to_text() == CLIENT
         assert not isinstance(outcome, Hit)
 

@@ -17,6 +17,8 @@ from repzone.logs.state import LIMIT, State
 from repzone.model import Event
 from tests.logs.samples import OWN, Wanted, load_sessions, new_reader, put_header, read_all, read_whole
 
+pytestmark = pytest.mark.usefixtures("way")
+
 SESSIONS = load_sessions()
 WHOLE = load_sessions("whole_sessions*.txt")
 

@@ -16,6 +16,8 @@ from repzone.logs.reader import LONGEST
 from repzone.model import Client, Event, Hit, Traffic, Wait
 from tests.logs.samples import REFERENCE, load_sessions, new_reader, put_header
 
+pytestmark = pytest.mark.usefixtures("way")
+
 LOST = put_header("smtpd[1]", "lost connection after RCPT from x[192.0.2.7]").encode()
 
 

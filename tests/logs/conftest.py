@@ -1,0 +1,22 @@
+"""The two ways of reading a log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from repzone.logs import table
+from tests.logs import blocks
+
+
+@pytest.fixture(scope="module", params=["compiled", "plain"])
+def way(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Reads with the compiled skimmer, and without."""
+    if request.param == "plain":
+        with blocks.plain():
+            yield
+    elif table.compiled is None:
+        pytest.skip("no compiler when this was installed: apt-get install gcc python3-dev, then make install")
+    else:
+        yield

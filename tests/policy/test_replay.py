@@ -1,0 +1,67 @@
+"""What an operator did to listings of the real world, in a world where they have other bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from repzone.model import State
+from repzone.policy.calculator import Offence
+from repzone.policy.replay import Act, History, replay
+from repzone.policy.rules import Rulebook, Version, parse
+from tests.policy.test_calculator import CLIENT, HOUR, T0, burst
+
+HOURLY = Rulebook([Version(1, 0, parse('[categories.errors]\ndurations = ["1h", "2h"]', "hourly"))])
+
+Listed = tuple[int, int, int, str]
+"""Begin and end in seconds since T0, offence number, state."""
+
+
+def replayed(offences: Sequence[Offence], *acts: Act) -> list[Listed]:
+    judgement = replay(History(CLIENT, "errors", offences, acts=acts), HOURLY)
+    return [(one.began - T0, one.expires - T0, one.offence, one.state) for one in judgement.listings]
+
+
+def act(at: int, state: State, began: int, ended: int) -> Act:
+    return Act(T0 + at, state, T0 + began, T0 + ended)
+
+
+def test_without_acts_it_is_what_the_calculator_decides() -> None:
+    assert replayed([*burst(0), *burst(2 * HOUR)]) == [(9, 3609, 1, "active"), (7209, 14409, 2, "active")]
+
+
+@pytest.mark.parametrize(("state", "offence"), [("released", 2), ("reversed", 1), ("dropped", 1)])
+def test_an_act_ends_what_runs_then_whatever_its_bounds_and_offences_count_from_that_second(
+    state: State, offence: int
+) -> None:
+    done = act(600, state, 300, 9000)
+    assert replayed([*burst(0), *burst(595, 10)], done) == [(9, 600, 1, state)]
+    again = replayed([*burst(0), *burst(600, 10)], done)
+    assert again == [(9, 600, 1, state), (609, 609 + offence * HOUR, offence, "active")]
+
+
+def test_an_act_to_a_listing_that_lasted_at_other_seconds_means_nobody() -> None:
+    later = [*burst(0), *burst(2 * HOUR)]
+    assert replayed(later, act(7000, "reversed", 5000, 6000)) == replayed(later)
+    assert replayed(burst(0), act(HOUR, "released", 3609, 9000)) == replayed(burst(0))
+
+
+def test_a_reversal_holds_for_what_has_ended_and_a_release_does_not() -> None:
+    offences = [*burst(0), *burst(2 * HOUR)]
+    assert replayed(offences, act(2 * HOUR, "released", 9, 9000))[0] == (9, 3609, 1, "active")
+    reversed_then = replayed(offences, act(2 * HOUR, "reversed", 9, 7000))
+    assert reversed_then == [(9, 3609, 1, "reversed"), (7209, 10809, 1, "active")]
+
+
+def test_what_is_reversed_later_had_counted_until_then() -> None:
+    offences = [*burst(0), *burst(2 * HOUR)]
+    assert replayed(offences, act(3 * HOUR, "reversed", 9, 3609))[1] == (7209, 14409, 2, "active")
+
+
+def test_what_begins_after_an_act_is_not_touched_by_it() -> None:
+    assert replayed(burst(600), act(300, "released", 0, 9000)) == replayed(burst(600))
+
+
+def test_an_act_in_the_second_of_the_begin_leaves_a_listing_of_no_length() -> None:
+    assert replayed(burst(0), act(9, "released", 9, 9009)) == [(9, 9, 1, "released")]
