@@ -24,10 +24,12 @@ test: install ## lint, types, layers and every test
 soak: install ## the same tests, with many more examples and kills
 	REPZONE_SOAK=1 $(BIN)/python -m pytest -n auto --dist loadfile tests/logs tests/jobs tests/store
 
-bench: install ## speed and size beside peers (apt-get install pflogsumm fail2ban hyperfine)
+bench: install ## speed and size beside peers (apt-get install pflogsumm fail2ban rbldnsd dnsperf hyperfine)
 	$(BIN)/python -m bench.ingest
 	$(BIN)/python -m bench.store
 	$(BIN)/python -m bench.follow
+	$(BIN)/python -m bench.dns
+	$(BIN)/python -m bench.calculate
 	$(BIN)/python -m bench.startup
 
 docs: install ## the manual pages, into build/man; a wheel that is built afterwards has them

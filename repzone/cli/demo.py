@@ -106,7 +106,9 @@ async def _demo(settings: Settings, *, once: bool) -> bool:
             served = Served(arrange(load_zones(settings)), settings.max_stale)
             refresh(engine, served.feed, clock())
             with following(engine, served.feed, settings):
-                server = await DnsServer(listen_addresses(settings), served.view, clock).start()
+                server = await DnsServer(
+                    listen_addresses(settings), served.view, clock, table=served.feed.table
+                ).start()
                 progress.stop()
                 summary = f"{counted(lines, 'log line')}, {counted(events, 'offence')}"
                 return await _show(engine, settings, server, served.zones[0], summary, once=once)

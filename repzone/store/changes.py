@@ -1,14 +1,13 @@
 """What became of listings and exemptions, in commit order: written by those who decide, read by the servers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-import psycopg
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from repzone.model import Change, Client, Exemption, Listing
-from repzone.store.engine import answering, instant, seconds
-from repzone.store.tables import change_serial, listing, listing_change, zone_pause
+from repzone.store.engine import instant, seconds
+from repzone.store.tables import change_serial, listing_change, zone_pause
 
 CHANGE = "repzone_change"
 """The channel that a commit of changes notifies."""
@@ -75,20 +74,6 @@ def current_serial(connection: sa.Connection) -> int:
     return int(connection.scalar(sa.select(change_serial.c.serial)) or 0)
 
 
-def load_zone(connection: sa.Connection, now: int) -> tuple[int, list[Listing]]:
-    """Give the serial and the listings in the zone at it; the transaction must be REPEATABLE READ."""
-    serial = current_serial(connection)
-    columns = listing.c
-    query = sa.select(
-        columns.key, columns.category, columns.offence, seconds(columns.began), seconds(columns.expires)
-    ).where(columns.state == "active", columns.expires > instant(now))  # listing_active_expires_idx
-    listings = [
-        Listing(Client.from_text(key), category, offence, began, expires)
-        for key, category, offence, began, expires in connection.execute(query)
-    ]
-    return serial, listings
-
-
 def load_changes(connection: sa.Connection, after: int) -> list[Change]:
     """Give the changes of listings and exemptions after a serial, in order; pauses of zones are serials too."""
     columns = listing_change.c
@@ -110,23 +95,6 @@ def load_changes(connection: sa.Connection, after: int) -> list[Change]:
         )
         changes.append(Change(serial, what))
     return changes
-
-
-def listen(engine: sa.Engine, channel: str, poll: float) -> Iterator[None]:
-    """Yield at once, then whenever the channel is notified, and at the latest every `poll` seconds.
-
-    UnavailableError when the connection is lost; who listens again asks for what was missed by its serial.
-    """
-    with answering(), engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        raw = connection.connection.driver_connection
-        assert isinstance(raw, psycopg.Connection)  # noqa: S101 - the driver that engine.connect names
-        connection.detach()  # closed at the end, not lent to others while it still listens
-        connection.exec_driver_sql(f"LISTEN {channel}")
-        yield
-        while True:
-            for _ in raw.notifies(timeout=poll, stop_after=1):
-                pass
-            yield
 
 
 def _next_serials(connection: sa.Connection, count: int) -> int:

@@ -52,6 +52,7 @@ def test_without_systemd_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> Non
         ("30000000", 1, None),
         ("0", None, None),
     ],
+    ids=["not set", "for anybody", "for us", "for another", "off"],
 )
 def test_the_watchdog_is_the_one_that_systemd_set_for_this_process(
     monkeypatch: pytest.MonkeyPatch, microseconds: str | None, pid: int | None, seconds: float | None

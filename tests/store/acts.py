@@ -11,7 +11,7 @@ from sqlalchemy import text
 from repzone.jobs.refresh import Feed, refresh
 from repzone.model import Client, Event, Exemptions
 from repzone.store.acts import Act, load_acts
-from repzone.store.changes import current_serial, load_changes, load_zone
+from repzone.store.changes import current_serial, load_changes
 from repzone.store.engine import Engine
 from repzone.store.events import add_days, add_events
 from repzone.store.exemptions import load_exemptions
@@ -66,12 +66,13 @@ def served(engine: Engine) -> Feed:
 def check_served(engine: Engine, feed: Feed, now: int = NOW) -> None:
     """Bring a feed up to date by its changes alone; it must then hold what one holds that loads everything."""
     refresh(engine, feed, now)
+    whole = Feed(MemoryTable())
+    refresh(engine, whole, now)
     with engine.connect() as connection:
-        serial, listings = load_zone(connection, now)
-        exemptions = load_exemptions(connection)
         serials = [change.serial for change in load_changes(connection, 0)]
-        assert serial == current_serial(connection)
-    fresh = MemoryTable(listings, exemptions)
+        serial = current_serial(connection)
+    assert serial == feed.serial == whole.serial
+    fresh = whole.table
     assert set(map(repr, feed.table.listings(now))) == set(map(repr, fresh.listings(now)))
     held = {(one.network, one.added, one.ended) for one in feed.table.exemptions(now)}
     assert held == {(one.network, one.added, one.ended) for one in fresh.exemptions(now)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 from sqlalchemy import text
 
@@ -11,7 +10,7 @@ from repzone.jobs import calculate
 from repzone.jobs.refresh import Feed, follow, refresh
 from repzone.model import Client, Event, Exemption, Exemptions, Listing
 from repzone.policy.rules import SHIPPED
-from repzone.store.changes import CHANGE, current_serial, listen, load_changes
+from repzone.store.changes import current_serial, load_changes
 from repzone.store.engine import Engine
 from repzone.store.events import add_days, add_events
 from repzone.store.exemptions import load_exemptions, store_own_networks
@@ -100,16 +99,6 @@ def test_a_feed_loads_everything_again_when_the_database_has_gone_back(engine: E
     refresh(engine, feed, NOW)
     assert feed.serial == 1
     assert feed.table.lookup(Client.from_text("192.0.2.1"), NOW).listings
-
-
-def test_a_commit_wakes_those_who_listen(engine: Engine) -> None:
-    with engine.connect() as other:
-        wakes: Iterator[None] = listen(engine, CHANGE, poll=60)
-        next(wakes)
-        other.exec_driver_sql(f"NOTIFY {CHANGE}")
-        other.commit()
-        next(wakes)  # comes at once; without the notification only after a minute
-        wakes.close()  # type: ignore[attr-defined]
 
 
 def test_a_follower_outlives_the_loss_of_its_connections(engine: Engine) -> None:
