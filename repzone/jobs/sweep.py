@@ -98,12 +98,17 @@ class Pruned:
 
 
 def run(engine: Engine, clock: Clock, retention: Retention, stop: Stopping | None = None) -> None:
-    """Expire what has ended, and once a day prune."""
+    """Expire what has ended, and once a day prune; the first time a day after the first run.
+
+    Whoever reads an old log into a new database shall see what came of it before it goes.
+    """
     with answering():
         expire_ended(engine, clock, stop)
-        with engine.connect() as connection:
+        with engine.begin() as connection:
             pruned = last_pruned(connection)
-        if pruned is None or clock() - pruned >= DAY:
+            if pruned is None:
+                store_pruned(connection, clock())
+        if pruned is not None and clock() - pruned >= DAY:
             prune(engine, clock, retention, stop)
 
 

@@ -215,8 +215,10 @@ def prune_files(engine: Engine) -> int:
     return prune(engine).rows["source_file"]
 
 
-def test_it_prunes_once_a_day_by_itself_and_expires_always(engine: Engine) -> None:
+def test_it_prunes_once_a_day_by_itself_from_the_second_day_on_and_expires_always(engine: Engine) -> None:
     listed(engine, NOW - 40 * DAY)
+    sweep.run(engine, lambda: NOW - DAY, KEPT)
+    assert len(days(engine)) == 1, "an old log has only just been read"
     sweep.run(engine, lambda: NOW, KEPT)
     assert days(engine) == []
     listed(engine, NOW - 39 * DAY)
