@@ -21,7 +21,7 @@ from repzone.reasons import Category
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """What was done at a second to a listing that without it stood in [began, ended); `state` is what it became."""
+    """What was done at a second to a listing that since then stands in [began, ended); `state` is what it became."""
 
     at: int
     state: State

@@ -321,16 +321,12 @@ CROSS JOIN LATERAL (
 ) AS traffic
 ORDER BY key, category"""  # noqa: S608 - our own words
 
-# What became of listings by hand, each with the end that it had before; listing_change_at_idx.
+# What became of listings by hand; listing_change_at_idx.
 _ACTS = sa.text("""
 SELECT change.key, change.category, extract(epoch FROM change.at)::bigint, change.state,
-    extract(epoch FROM change.began)::bigint, extract(epoch FROM coalesce(before.expires, change.expires))::bigint
+    extract(epoch FROM change.began)::bigint, extract(epoch FROM change.expires)::bigint
 FROM listing_change AS change
 LEFT JOIN act ON act.id = change.act_id
-LEFT JOIN LATERAL (
-    SELECT expires FROM listing_change
-    WHERE listing_id = change.listing_id AND serial < change.serial ORDER BY serial DESC LIMIT 1
-) AS before ON true
 WHERE change.at >= to_timestamp(:since) AND change.at <= to_timestamp(:until)
     AND change.state IN ('released', 'reversed', 'dropped') AND change.category <> 'manual'
     AND change.began >= to_timestamp(:since) AND act.verb IS DISTINCT FROM 'rebuild'

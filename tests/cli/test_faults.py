@@ -19,7 +19,7 @@ from tests.cli.conftest import Run
         (("check", "192.0.2.256"), 2, "'192.0.2.256' is no IPv4 or IPv6 address"),
         (("check", "192.0.2.0/24"), 2, "'192.0.2.0/24' is a network; give one address"),
         (("listings", "--categroy", "spam"), 2, "No such option"),
-        (("listings", "--category", "phishing"), 2, "'phishing' is none of errors, spam"),
+        (("listings", "--category", "phishing"), 2, "there is no 'phishing'; write errors or spam"),
         (("listings", "-o", "xml"), 2, "'xml' is not one of 'human', 'json'"),
         (("parse", "nothing.log"), 1, "nothing.log: cannot be read: No such file or directory"),
         (("ingest", "nothing.log"), 1, "nothing.log: cannot be read: No such file or directory"),

@@ -35,7 +35,7 @@ def test_without_acts_it_is_what_the_calculator_decides() -> None:
 def test_an_act_ends_what_runs_then_whatever_its_bounds_and_offences_count_from_that_second(
     state: State, offence: int
 ) -> None:
-    done = act(600, state, 300, 9000)
+    done = act(600, state, 300, 600)
     assert replayed([*burst(0), *burst(595, 10)], done) == [(9, 600, 1, state)]
     again = replayed([*burst(0), *burst(600, 10)], done)
     assert again == [(9, 600, 1, state), (609, 609 + offence * HOUR, offence, "active")]
@@ -44,12 +44,12 @@ def test_an_act_ends_what_runs_then_whatever_its_bounds_and_offences_count_from_
 def test_an_act_to_a_listing_that_lasted_at_other_seconds_means_nobody() -> None:
     later = [*burst(0), *burst(2 * HOUR)]
     assert replayed(later, act(7000, "reversed", 5000, 6000)) == replayed(later)
-    assert replayed(burst(0), act(HOUR, "released", 3609, 9000)) == replayed(burst(0))
+    assert replayed(burst(0), act(3700, "released", 3609, 3700)) == replayed(burst(0))
 
 
 def test_a_reversal_holds_for_what_has_ended_and_a_release_does_not() -> None:
     offences = [*burst(0), *burst(2 * HOUR)]
-    assert replayed(offences, act(2 * HOUR, "released", 9, 9000))[0] == (9, 3609, 1, "active")
+    assert replayed(offences, act(2 * HOUR, "released", 9, 2 * HOUR))[0] == (9, 3609, 1, "active")
     reversed_then = replayed(offences, act(2 * HOUR, "reversed", 9, 7000))
     assert reversed_then == [(9, 3609, 1, "reversed"), (7209, 10809, 1, "active")]
 
@@ -60,8 +60,12 @@ def test_what_is_reversed_later_had_counted_until_then() -> None:
 
 
 def test_what_begins_after_an_act_is_not_touched_by_it() -> None:
-    assert replayed(burst(600), act(300, "released", 0, 9000)) == replayed(burst(600))
+    assert replayed(burst(600), act(300, "released", 0, 300)) == replayed(burst(600))
+
+
+def test_what_begins_in_the_second_of_an_act_to_another_listing_is_not_touched_by_it() -> None:
+    assert replayed(burst(0), act(9, "released", 0, 9)) == replayed(burst(0))
 
 
 def test_an_act_in_the_second_of_the_begin_leaves_a_listing_of_no_length() -> None:
-    assert replayed(burst(0), act(9, "released", 9, 9009)) == [(9, 9, 1, "released")]
+    assert replayed(burst(0), act(9, "released", 9, 9)) == [(9, 9, 1, "released")]
