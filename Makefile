@@ -4,6 +4,9 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# Whole files whose laws and kills have been run in their long form.
+SOAKED := $(filter-out tests/logs/test_skim.py,$(wildcard tests/logs/test_*.py)) tests/jobs/test_killed.py \
+  tests/jobs/test_exactly_once.py tests/store
 # Hashes in the lock files are checked; the project itself is installed from this tree.
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
@@ -22,7 +25,7 @@ test: install ## lint, types, layers and every test
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 soak: install ## the same tests, with many more examples and kills
-	REPZONE_SOAK=1 $(BIN)/python -m pytest -n auto --dist loadfile tests/logs tests/jobs tests/store
+	REPZONE_SOAK=1 $(BIN)/python -m pytest -n auto --dist loadfile $(SOAKED)
 
 bench: install ## speed and size beside peers (apt-get install pflogsumm fail2ban rbldnsd dnsperf hyperfine)
 	$(BIN)/python -m bench.ingest

@@ -8,7 +8,7 @@ the real one did: those that still run end at the second of the act; a reversal 
 too. What begins later is not touched, as it was not in the real world.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
@@ -57,7 +57,7 @@ def replay(history: History, rulebook: Rulebook) -> Judgement:
     spared = {one.began: one for one in history.spared}
     found: dict[int, Spared] = {}
     for act in (*history.acts, None):
-        behind = bisect_right(history.offences, act.at, key=itemgetter(0)) if act else len(history.offences)
+        behind = _seen(history.offences, act) if act else len(history.offences)
         earlier = [*history.earlier, *(_listing(history, one) for one in made.values())]
         judgement = _judge(history, rulebook, history.offences[:behind], earlier, undone, list(spared.values()))
         made |= {one.began: one for one in judgement.listings}
@@ -66,6 +66,11 @@ def replay(history: History, rulebook: Rulebook) -> Judgement:
         if act is not None:
             _do(act, made, undone)
     return Judgement(list(made.values()), list(found.values()))
+
+
+def _seen(offences: Sequence[Offence], act: Act) -> int:
+    """Give how many offences come before an act: not those of its second, unless the listing began at that."""
+    return bisect_left(offences, act.at + (act.began == act.at), key=itemgetter(0))
 
 
 def _judge(
