@@ -57,8 +57,6 @@ class Commands(TyperGroup):
             return None
         module, _, attribute = COMMANDS[cmd_name].partition(":")
         found = getattr(import_module(module), attribute)
-        if "structlog" in sys.modules:  # it takes long to import: a command that logs nothing need not wait for it
-            set_up_logging(quiet=True)
         if isinstance(found, typer.Typer):
             group = found
         else:
@@ -67,6 +65,15 @@ class Commands(TyperGroup):
         command: TyperCommand | TyperGroup = typer.main.get_command(group)  # type: ignore[assignment]
         command.name = cmd_name
         return command
+
+    def resolve_command(  # type: ignore[override]
+        self, ctx: typer.Context, args: list[str]
+    ) -> tuple[str | None, TyperCommand | TyperGroup | None, list[str]]:
+        """Give the command that is to be run, with the log going where a command's goes."""
+        found = super().resolve_command(ctx, args)
+        if "structlog" in sys.modules:  # it takes long to import: a command that logs nothing need not wait for it
+            set_up_logging(quiet=True)
+        return found  # type: ignore[return-value]
 
 
 app = typer.Typer(

@@ -29,5 +29,6 @@ def test_the_shell_is_told_how_to_go_on(run_bare: Run, typed: str, offered: set[
 def test_all_commands_are_offered(run_bare: Run) -> None:
     asked = {"_REPZONE_COMPLETE": "complete_bash", "COMP_WORDS": "repzone ", "COMP_CWORD": "1"}
     assert set(run_bare(**asked).out.split()) == set(COMMANDS)
-    assert "complete -o default -F" in run_bare("--show-completion", "bash").out
+    no_guess = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}  # not every caller of a test is a shell
+    assert "complete -o default -F" in run_bare("--show-completion", "bash", **no_guess).out
     assert "--install-completion" not in run_bare("db", "--help").out
