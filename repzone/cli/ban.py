@@ -24,7 +24,7 @@ WIDEST = {V4: 16, V6: 32}
 
 def ban(
     address: Annotated[str, typer.Argument(metavar="IP|CIDR", help="An address, or a network.")],
-    reason: Annotated[str, typer.Option("--reason", "--because", metavar="TEXT", help="Why; people will see it.")],
+    reason: Annotated[str, typer.Option("--reason", "--because", metavar="TEXT", help="Why; shown with the listing.")],
     length: Annotated[str, typer.Option("--for", metavar="4h", help="How long, 365d at most.")] = "24h",
     yes: Annotated[bool, typer.Option("--yes", help="A whole network, up to /16 (IPv6: /32).")] = False,
     config: ConfigOption = None,

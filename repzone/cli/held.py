@@ -26,7 +26,7 @@ app = typer.Typer(
     add_completion=False,
 )
 CategoryOption = Annotated[Category | None, typer.Option("--category", metavar="C", help="Only this category.")]
-AddressesArgument = Annotated[list[str] | None, typer.Argument(metavar="[IP...]", help="Whose listings.")]
+AddressesArgument = Annotated[list[str] | None, typer.Argument(metavar="IP", help="Whose listings.")]
 AllOption = Annotated[bool, typer.Option("--all", help="All that are held; only shown until --yes.")]
 
 

@@ -25,7 +25,7 @@ from repzone.zone.texts import format_instant
 
 
 def unban(
-    address: Annotated[str | None, typer.Argument(metavar="[IP|CIDR]", help="What is listed.")] = None,
+    address: Annotated[str | None, typer.Argument(metavar="IP|CIDR", help="What is listed.")] = None,
     false_positive: Annotated[
         bool, typer.Option("--false-positive", help="It was wrong: later listings are no longer for it.")
     ] = False,
@@ -48,9 +48,12 @@ def unban(
     """End the listings of an address, held ones too; or with --since those of many that were listed wrongly.
 
     Offences from this second on count again, older ones never. With --false-positive it is as if the listing had
-    never been: the next one is not longer for it. Many are only shown until --yes; what was banned by hand is among
-    them with --category manual, and what has ended meanwhile with --false-positive. Exit code 1 when only a network
-    around the address is listed.
+    never been: the next one is not longer for it.
+
+    Many are only shown until --yes. With --false-positive those are taken back too that have ended meanwhile. Bans by
+    hand are left alone unless --category manual names them.
+
+    Exit code 1 when only a network around the address is listed.
 
     Example: repzone unban 192.0.2.1 --false-positive --because "our customer, mailbox cleaned"
 

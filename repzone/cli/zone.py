@@ -22,7 +22,7 @@ app = typer.Typer(
     help="The zones: how they are defined, and whether they answer.", no_args_is_help=True, add_completion=False
 )
 app.command()(accept)
-ApexesArgument = Annotated[list[str] | None, typer.Argument(metavar="[APEX...]", help="Zones; all unless named.")]
+ApexesArgument = Annotated[list[str] | None, typer.Argument(metavar="APEX", help="Zones; all unless named.")]
 
 
 @app.command("list")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 
 from repzone.jobs import calculate
-from repzone.model import Client, Listing
+from repzone.model import Client, Exemptions, Listing
 from repzone.policy.rules import SHIPPED
 from repzone.reasons import Category
 from repzone.store.engine import Engine
 from repzone.store.find import find_listings
 from repzone.store.held import Released, drop_held, find_held, release_held
-from tests.store.acts import C, act, acts, add, check_served, served, standing, viruses
+from repzone.store.listings import add_decisions, take_pending
+from repzone.store.policies import load_rulebook
+from tests.store.acts import C, act, acts, add, check_served, join, served, standing, start, viruses, wait_for_lock
 from tests.store.samples import DAY, NOW, add_listings, add_policy
 
 ONE, TWO, THREE = C("192.0.2.1"), C("192.0.2.2"), C("192.0.2.3")
@@ -94,6 +96,20 @@ def test_after_a_drop_offences_count_again_and_the_next_listing_is_the_first(rea
     with ready.connect() as connection:
         found = find_listings(connection, NOW, everything=True, client=ONE)
     assert [(one.began, one.offence) for one in found] == [(NOW, 1), (NOW - 60, 1)]
+
+
+def test_a_drop_waits_for_who_decides_just_now_and_leaves_what_comes_after_it_to_be_decided(ready: Engine) -> None:
+    add(ready, *viruses(NOW + 5, "192.0.2.1"))
+    with ready.begin() as calculator:
+        rulebook = load_rulebook(calculator)
+        (case,) = take_pending(calculator, rulebook, Exemptions(), NOW + 9, 10)
+        assert case.judge(rulebook).listings == []  # it lies inside the listing that is held
+        threads = start(lambda: drop(ready, frozenset([ONE]), NOW + 5))
+        wait_for_lock(ready, threads[0])
+        add_decisions(calculator, [(case, case.judge(rulebook))], None, NOW + 9)
+    join(threads)
+    calculate.run(ready, lambda: NOW + 9)
+    assert standing(ready)["192.0.2.1 virus"][1:] == (5, 5 + DAY)
 
 
 def test_the_brake_holds_what_is_then_released(ready: Engine) -> None:
