@@ -19,15 +19,7 @@ from tests.cli.conftest import Run
 from tests.cli.hostile import WORDS, is_harmless
 from tests.store.samples import execute
 
-NOW = int(time.time())  # noqa: TID251 - these tests play the operator's world
-
-
 CLIENT = Client.from_text("192.0.2.7")
-WAITS = [  # one as old as every log is read, one that is still ahead, one that was closed there
-    Wait(NOW - 9999, CLIENT, "a" * 32),
-    Wait(NOW - 100, CLIENT, "b" * 32),
-    *(Wait(NOW - 100 + n, CLIENT, "c" * 32, closed=True) for n in range(2)),
-]
 LISTINGS = """
 INSERT INTO listing (key, category, offence, began, expires, state, created)
 SELECT key::inet, category::category, 1, now() - interval '2 h', now() + hours * interval '1 h', 'active', now()
@@ -38,22 +30,27 @@ FROM (VALUES ('192.0.2.1', 'spam', 1), ('192.0.2.2', 'spam', 2), ('192.0.2.3', '
 
 def fill(engine: Engine) -> None:
     """One log that is read, one silent, one that came once, one that never was read; and a bit of all else."""
-    now = int(time.time())  # noqa: TID251
+    now = int(time.time())  # noqa: TID251 - these tests play the operator's world
+    waits = [  # one as old as every log is read, one that is still ahead, one that was closed there
+        Wait(now - 9999, CLIENT, "a" * 32),
+        Wait(now - 100, CLIENT, "b" * 32),
+        *(Wait(now - 100 + n, CLIENT, "c" * 32, closed=True) for n in range(2)),
+    ]
     with engine.begin() as connection:
         fresh = open_source(connection, "mx1", "/var/log/mail.log")
         store_state(connection, fresh, {}, now - 60, now - 90)
         for lines in (40, 2):
-            store_position(connection, add_file(connection, fresh, b"x", 1, (0, 0), NOW), 700, lines, b"x", 1)
+            store_position(connection, add_file(connection, fresh, b"x", 1, (0, 0), now), 700, lines, b"x", 1)
         silent = open_source(connection, "mx2", "/var/log/[mail].log")
-        add_file(connection, silent, b"x", 1, (0, 0), NOW - 99999)
-        store_state(connection, silent, {}, NOW - 7200, NOW - 9000)
-        store_state(connection, open_source(connection, "mx3", "/tmp/once.log"), {}, NOW - 7200, NOW - 9000)
+        add_file(connection, silent, b"x", 1, (0, 0), now - 99999)
+        store_state(connection, silent, {}, now - 7200, now - 9000)
+        store_state(connection, open_source(connection, "mx3", "/tmp/once.log"), {}, now - 7200, now - 9000)
         open_source(connection, "mx1", "/var/log/never.log")
         open_source(connection, "mx4", "-")
-        add_waits(connection, WAITS, Exemptions())
-        settle_waits(connection, 86400, NOW)
+        add_waits(connection, waits, Exemptions())
+        settle_waits(connection, 86400, now)
         connection.execute(text(LISTINGS))
-        connection.execute(text("INSERT INTO pending VALUES ('192.0.2.9', 'auth', now(), now())"))
+        connection.execute(text("INSERT INTO pending VALUES ('192.0.2.9', 'auth', now(), now() - interval '1 min')"))
 
 
 @pytest.fixture
@@ -104,16 +101,17 @@ def test_people_see_which_log_is_silent_before_all_others(run: Run, filled: Engi
 
 def test_what_is_bad_is_said_with_the_way_out(run: Run, filled: Engine) -> None:
     execute(filled, "UPDATE listing SET state = 'held' WHERE key = '192.0.2.1'")
-    execute(filled, "UPDATE pending SET due = now() - interval '2 h'")
+    execute(filled, "UPDATE pending SET due = date_trunc('second', now()) - interval '2 h'")
     with filled.begin() as connection:
-        set_paused(connection, ["bl.example.net"], True, NOW, None)
+        now = int(time.time())  # noqa: TID251
+        set_paused(connection, ["bl.example.net"], True, now, None)
     done = run("status", FORCE_COLOR="1", TERM="xterm")
     assert done.code == 0
     red = re.findall("\x1b\\[1;31m(.*?)\x1b", done.out)
     assert red[-3:] == [
         "1 listing held (spam 1): more began at once than the policy allows.",
         "1 client to be decided, for 2 h already",
-        f"paused since {format_instant(NOW)}: only test entries answer",
+        f"paused since {format_instant(now)}: only test entries answer",
     ]
     assert "silent" in red
     assert "See `repzone held list`." in done.out
@@ -132,7 +130,7 @@ def test_zones_that_cannot_be_read_are_said_and_hide_nothing_else(run: Run, fill
 
 def test_no_name_of_a_log_is_obeyed(run: Run, filled: Engine) -> None:
     with filled.begin() as connection:
-        store_state(connection, open_source(connection, WORDS, WORDS), {}, NOW)
+        store_state(connection, open_source(connection, WORDS, WORDS), {}, 1_790_000_000)
     for words in ((), ("-o", "json")):
         assert is_harmless(run("status", *words).out)
 
