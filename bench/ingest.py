@@ -1,9 +1,11 @@
 """A made-up log in, one table out: the user CPU time of `repzone parse` and `repzone ingest` beside their peers'.
 
     python -m bench.ingest --lines 1000000
+    python -m bench.ingest --memory 10    # only the memory of ours, for that log and for one 10 times as long
 
 Peers are pflogsumm and fail2ban-regex with `postfix[mode=aggressive]` (Debian packages of these names), on the same
-file. Times are those of the processes themselves; PostgreSQL's own is not in `repzone ingest`'s.
+file. Times are those of the processes themselves; PostgreSQL's own is not in `repzone ingest`'s. The log of offences
+only is beside one bare COPY of the same rows into the same indexed, partitioned tables, by the clock on the wall.
 """
 
 from __future__ import annotations
@@ -21,8 +23,10 @@ from time import perf_counter
 from rich.console import Console
 
 from bench.logs import write
+from bench.store import copy_in, copy_out, empty
 from repzone.cli.output import table
 from repzone.store.embedded import running
+from repzone.store.engine import connect
 
 REPZONE = str(Path(sys.executable).with_name("repzone"))
 SHARE = 0.08
@@ -43,36 +47,72 @@ def measure(command: Sequence[str], **environment: str) -> tuple[float, float, i
 def main() -> None:
     """Make the logs, run each command once, print the table."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--lines", type=int, default=1_000_000, help="of the mixed log; the other has a third")
+    arguments.add_argument("--lines", type=int, default=1_000_000, help="of each log")
     arguments.add_argument("--skip-fail2ban", action="store_true", help="it takes about 25 s a million lines")
+    arguments.add_argument(
+        "--memory", type=int, default=0, metavar="TIMES", help="measure memory, for so many times more"
+    )
     wanted = arguments.parse_args()
     with tempfile.TemporaryDirectory(prefix="repzone-bench-") as name:
         folder = Path(name)
-        mixed, offences = folder / "mixed.log", folder / "offences.log"
-        _say("making the logs")
-        write(mixed, wanted.lines, SHARE)
-        write(offences, wanted.lines // 3, None)
-        peers = {"pflogsumm": ["pflogsumm", str(mixed)]}
-        if not wanted.skip_fail2ban:
-            peers["fail2ban-regex"] = ["fail2ban-regex", str(mixed), "postfix[mode=aggressive]"]
-        rows = []
-        for peer, command in peers.items():
-            if shutil.which(peer) is None:
-                sys.exit(f"{peer} is missing: apt-get install pflogsumm fail2ban")
-            _say(peer)
-            rows.append((peer, wanted.lines, measure(command)))
-        _say("repzone parse")
-        parse = ("repzone parse", wanted.lines, measure([REPZONE, "parse", str(mixed), "-o", "json"]))
-        config = folder / "repzone.toml"
-        config.write_text('state_dir = "state"\n')
-        with running(folder / "state"):  # so that no command waits for its start
-            subprocess.run([REPZONE, "db", "upgrade", "-c", str(config)], check=True, stdout=subprocess.DEVNULL)
-            ingests = []
-            for log, lines in ((mixed, wanted.lines), (offences, wanted.lines // 3)):
-                _say(f"repzone ingest {log.name}")
-                command = [REPZONE, "ingest", str(log), "-c", str(config), "--no-calculate"]
-                ingests.append((f"repzone ingest {log.name}", lines, measure(command)))
-    _print([*rows, parse, *ingests], rows)
+        (folder / "repzone.toml").write_text('state_dir = "state"\n')
+        with running(folder / "state") as url:  # so that no command waits for its start
+            config = str(folder / "repzone.toml")
+            subprocess.run([REPZONE, "db", "upgrade", "-c", config], check=True, stdout=subprocess.DEVNULL)
+            if wanted.memory:
+                _measure_memory(folder, (wanted.lines, wanted.lines * wanted.memory))
+            else:
+                _measure_speed(folder, url, wanted.lines, _peers(wanted.skip_fail2ban))
+
+
+def _peers(skip_fail2ban: bool) -> dict[str, list[str]]:
+    peers = {"pflogsumm": [], "fail2ban-regex": ["postfix[mode=aggressive]"]}
+    if skip_fail2ban:
+        del peers["fail2ban-regex"]
+    for peer in peers:
+        if shutil.which(peer) is None:
+            sys.exit(f"{peer} is missing: apt-get install pflogsumm fail2ban")
+    return peers
+
+
+def _measure_speed(folder: Path, url: str, lines: int, peers: dict[str, list[str]]) -> None:
+    mixed, offences = _write(folder / "mixed.log", lines, SHARE), _write(folder / "offences.log", lines, None)
+    rows = [_run(peer, lines, [peer, str(mixed), *words]) for peer, words in peers.items()]
+    ours = [_run("repzone parse mixed.log", lines, [REPZONE, "parse", str(mixed), "-o", "json"])]
+    engine = connect(url)
+    for log in (mixed, offences):
+        empty(engine)
+        ours.append(_run(f"repzone ingest {log.name}", lines, _ingest(log)))
+    _print([*rows, *ours], rows)
+    stored = copy_out(url)
+    empty(engine)
+    bare, whole = copy_in(url, stored), ours[-1][2][1]
+    engine.dispose()
+    print(f"bare COPY of the events of offences.log: {bare:.2f} s; its ingest goes at {bare / whole:.2f} x the speed")
+
+
+def _measure_memory(folder: Path, sizes: Sequence[int]) -> None:
+    rows = []
+    for lines in sizes:
+        log = _write(folder / f"mixed-{lines}.log", lines, SHARE)
+        rows.append(_run("repzone parse", lines, [REPZONE, "parse", str(log), "-o", "json"]))
+        rows.append(_run("repzone ingest", lines, _ingest(log)))
+    _print(rows, [])
+
+
+def _ingest(log: Path) -> list[str]:
+    return [REPZONE, "ingest", str(log), "-c", str(log.parent / "repzone.toml"), "--no-calculate"]
+
+
+def _write(log: Path, lines: int, share: float | None) -> Path:
+    _say(f"making {log.name}")
+    write(log, lines, share)
+    return log
+
+
+def _run(name: str, lines: int, command: Sequence[str]) -> tuple[str, int, tuple[float, float, int]]:
+    _say(name)
+    return name, lines, measure(command)
 
 
 def _print(

@@ -36,7 +36,7 @@ from repzone.store.positions import open_source
 
 START = 1_790_000_000 // 86_400 * 86_400
 DAYS = 7
-BATCH = 20_000
+BATCH = 50_000
 """Events of one transaction, as many as ingest takes."""
 
 EVENTS_OF_A_CLIENT = 12

@@ -17,7 +17,15 @@ from repzone.cli.calculate import print_outcome
 from repzone.cli.database import open_database, open_server, prepare, revive
 from repzone.cli.options import ConfigOption, Output, OutputOption
 from repzone.cli.output import console, errors, print_json, stdin, table, utc
-from repzone.cli.parse import MAILS, STDIN, Format, FormatOption, mail_parser, reader_maker
+from repzone.cli.parse import (
+    MAILS,
+    STDIN,
+    Format,
+    FormatOption,
+    expect_many_events,
+    mail_parser,
+    reader_maker,
+)
 from repzone.cli.progress import progress_bars
 from repzone.cli.wall import clock
 from repzone.config import Settings, load, load_hash_key, load_policy
@@ -67,6 +75,7 @@ def ingest(
     if format in MAILS and (follow or not files):
         raise UsageError(f"--format {format} takes mails: name a FILE, a folder or -, and leave --follow to logs")
     read_mail = mail_parser(settings, format) if format in MAILS else None
+    expect_many_events()
     if follow:
         load_policy(settings)
         with open_server(settings) as engine:

@@ -20,7 +20,7 @@ from repzone.store.waits import add_waits, settle_waits
 
 log = structlog.get_logger()
 
-EVENTS = 20_000
+EVENTS = 50_000
 """Events of one transaction at most, give or take those of one block of lines."""
 
 LINES = 200_000

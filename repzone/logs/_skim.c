@@ -10,12 +10,17 @@
 
 enum { LONGEST = 65536 };
 
+static bool is_digit(char letter)
+{
+    return class_of[(unsigned char)letter] & DIGIT;
+}
+
 static bool take_clock(Slice *text)
 {
     Slice digits;
     return take_some(text, DIGIT, 2, 2, &digits) && SKIP(text, ":") && take_some(text, DIGIT, 2, 2, &digits)
-           && SKIP(text, ":") && length_of(*text) >= 2 && (class_of[(unsigned char)text->start[0]] & DIGIT)
-           && (class_of[(unsigned char)text->start[1]] & DIGIT) && (text->start += 2);
+           && SKIP(text, ":") && length_of(*text) >= 2 && is_digit(text->start[0]) && is_digit(text->start[1])
+           && (text->start += 2);
 }
 
 static bool is_lower(char letter)
@@ -30,8 +35,8 @@ static bool take_stamp(Slice *text, Slice *stamp, Slice *offset)
     stamp->start = text->start;
     if (length_of(*text) > 20 && (class_of[(unsigned char)text->start[0]] & UPPER)) {
         const char *day = text->start + 4;
-        if (!is_lower(day[-3]) || !is_lower(day[-2]) || day[-1] != ' ' || !(*day == ' ' || (class_of[(unsigned char)*day] & DIGIT))
-            || !(class_of[(unsigned char)day[1]] & DIGIT) || day[2] != ' ')
+        if (!is_lower(day[-3]) || !is_lower(day[-2]) || day[-1] != ' ' || !(*day == ' ' || is_digit(*day))
+            || !is_digit(day[1]) || day[2] != ' ')
             return false;
         text->start += 7;
     } else if (!take_some(text, DIGIT, 4, 4, &digits) || !SKIP(text, "-") || !take_some(text, DIGIT, 2, 2, &digits)
@@ -253,19 +258,6 @@ static PyObject *skimmer_new(PyTypeObject *type, PyObject *arguments, PyObject *
         return NULL;
     for (int number = 0; number < HELD; number++)
         self->held[number] = Py_NewRef(held[number]);
-    self->sessions = (Known *)held[0];
-    self->messages = (Known *)held[1];
-    self->gone = (Known *)held[2];
-    self->mids = (Known *)held[3];
-    self->attempts = (Known *)held[4];
-    self->owed = held[5];
-    self->instants = held[6];
-    self->tags = held[7];
-    self->judge = held[8];
-    self->about = held[9];
-    self->event = (PyTypeObject *)held[10];
-    self->wait = (PyTypeObject *)held[11];
-    self->traffic = (PyTypeObject *)held[12];
     blake2b_init(&self->hash, key, (size_t)length);
     table_init(&self->clients, CLIENTS, self->sessions->table.seed);
     table_init(&self->verdicts, VERDICTS, self->sessions->table.seed);

@@ -1,6 +1,6 @@
-/* The most frequent lines of a mail log: sessions and messages of Postfix, logins of Dovecot, verdicts of Amavis.
+/* The most frequent lines of a mail log: those of Postfix' smtpd. Others are in queue.h.
  *
- * Each form is a part of what the component's parser knows, and what it tells is what the parser and join tell. Whatever
+ * Each form is a part of what the component's parser knows, and what it tells is what the parser and join tell. What
  * differs from it in the least gives OTHER, before anything has changed.
  */
 
@@ -29,8 +29,9 @@ static Fate offend(Skimmer *self, const Line *line, Slice key, Slice client, PyO
                    PyObject *detail)
 {
     Entry *who = detail != NULL ? know_client(self, client) : NULL, *session;
-    Fate fate = who == NULL ? FAILED : who->object == Py_None ? DONE : open_session(self, key, client, line->at, &session);
-    if (fate != DONE || who->object == Py_None || session->of.session.login) {
+    bool somebody = who != NULL && who->object != Py_None;
+    Fate fate = who == NULL ? FAILED : somebody ? open_session(self, key, client, line->at, &session) : DONE;
+    if (fate != DONE || !somebody || session->of.session.login) {
         Py_XDECREF(detail);
         return fate;
     }
@@ -157,58 +158,91 @@ static Fate on_queued(Skimmer *self, const Line *line, Slice queue, Slice text)
     return take_message(self, put_queue(&buffer, line, queue), client, line->at, login, &message);
 }
 
-/* smtpd: `NOQUEUE: reject: STAGE from NAME[ADDRESS]: 550 5.1.1 <…>: TEXT; from=<…> …` (postfix_reply.parse) */
-static Fate on_reject(Skimmer *self, const Line *line, Slice text)
+typedef struct {
+    Slice stage, client, code, dsn, body;
+    Slice lead; /* code and DSN as the line has them, with the blanks behind */
+} Refusal;
+
+/* Take `550 5.1.1 `. */
+static bool take_codes(Slice *text, Refusal *refusal)
 {
-    Slice stage, client, code, dsn[3], named;
-    if (!take_some(&text, UPPER, 1, 20, &stage) || !SKIP(&text, " from ") || !take_client(&text, &client)
-        || !SKIP(&text, ": ") || FIND(text, "sasl_username=<"))
-        return OTHER;
-    const char *codes = text.start;
-    if (!take_some(&text, DIGIT, 3, 3, &code) || !SKIP(&text, " ") || !take_some(&text, DIGIT, 1, 1, &dsn[0])
-        || !SKIP(&text, ".") || !take_some(&text, DIGIT, 1, 3, &dsn[1]) || !SKIP(&text, ".")
-        || !take_some(&text, DIGIT, 1, 3, &dsn[2]) || !SKIP(&text, " ") || !strchr("245", *code.start)
-        || !strchr("245", *dsn[0].start))
-        return OTHER;
-    Slice lead = {codes, text.start};
-    if (BEGINS(text, "<") || BEGINS(text, ": ")) {
-        if (holds_twice(text, ">: ", 3) || !SKIP(&text, "<") || !take_some(&text, ENVELOPE, 0, SIZE_MAX, &named)
-            || !SKIP(&text, ">: "))
-            return OTHER;
-    }
-    Slice body = text;
+    Slice number;
+    refusal->lead.start = refusal->code.start = text->start;
+    if (!take_some(text, DIGIT, 3, 3, &refusal->code) || !SKIP(text, " "))
+        return false;
+    refusal->dsn.start = text->start;
+    if (!take_some(text, DIGIT, 1, 1, &number) || !SKIP(text, ".") || !take_some(text, DIGIT, 1, 3, &number)
+        || !SKIP(text, ".") || !take_some(text, DIGIT, 1, 3, &number))
+        return false;
+    refusal->dsn.end = text->start;
+    refusal->lead.end = text->start + 1;
+    return SKIP(text, " ") && strchr("245", *refusal->code.start) && strchr("245", *refusal->dsn.start);
+}
+
+/* Cut a refusal of which it is certain where its text begins and ends (postfix_reply.parse). */
+static bool take_refusal(Slice text, Refusal *refusal)
+{
+    Slice named;
+    if (!take_some(&text, UPPER, 1, 20, &refusal->stage) || !SKIP(&text, " from ")
+        || !take_client(&text, &refusal->client) || !SKIP(&text, ": ") || FIND(text, "sasl_username=<")
+        || !take_codes(&text, refusal) || BEGINS(text, ": "))
+        return false;
+    if (BEGINS(text, "<")
+        && (holds_twice(text, ">: ", 3) || !SKIP(&text, "<") || !take_some(&text, ENVELOPE, 0, SIZE_MAX, &named)
+            || !SKIP(&text, ">: ")))
+        return false;
+    refusal->body = text;
     for (const char *end = FIND(text, "; "); end != NULL; end = find((Slice){end + 2, text.end}, "; ", 2)) {
         Slice tail = {end + 2, text.end};
         if (BEGINS(tail, "from=<") || BEGINS(tail, "to=<") || BEGINS(tail, "proto=")) {
-            body.end = end;
+            refusal->body.end = end;
             break;
         }
     }
-    if (length_of(body) > LONGEST_BODY || FIND(body, "blocked"))
-        return OTHER;
+    return length_of(refusal->body) <= LONGEST_BODY && !FIND(refusal->body, "blocked");
+}
+
+/* Give what Python says of a refusal, which it is asked once; NULL with an exception. */
+static Entry *judge(Skimmer *self, const Refusal *refusal)
+{
     Buffer buffer;
-    Slice key = join(&buffer, stage, lead);
-    memcpy(buffer.octets + length_of(key), body.start, length_of(body));
-    key.end += length_of(body);
+    Slice key = join(&buffer, refusal->stage, refusal->lead);
+    memcpy(buffer.octets + length_of(key), refusal->body.start, length_of(refusal->body));
+    key.end += length_of(refusal->body);
     Entry *verdict = table_find(&self->verdicts, key);
-    PyObject *reason, *detail;
+    if (verdict != NULL)
+        return verdict;
+    PyObject *said = PyObject_CallFunction(
+        self->judge, "s#s#s#s#", refusal->stage.start, (Py_ssize_t)length_of(refusal->stage), refusal->code.start,
+        (Py_ssize_t)length_of(refusal->code), refusal->dsn.start, (Py_ssize_t)length_of(refusal->dsn),
+        refusal->body.start, (Py_ssize_t)length_of(refusal->body));
+    if (said == NULL)
+        return NULL;
+    verdict = table_keep(&self->verdicts, key);
     if (verdict == NULL) {
-        PyObject *said = PyObject_CallFunction(self->judge, "s#s#s#s#", stage.start, (Py_ssize_t)length_of(stage),
-                                               code.start, (Py_ssize_t)3, dsn[0].start,
-                                               (Py_ssize_t)(dsn[2].end - dsn[0].start), body.start,
-                                               (Py_ssize_t)length_of(body));
-        if (said == NULL)
-            return FAILED;
-        verdict = table_keep(&self->verdicts, key);
-        if (verdict == NULL)
-            return Py_DECREF(said), PyErr_NoMemory(), FAILED;
-        verdict->object = said;
+        Py_DECREF(said);
+        PyErr_NoMemory();
+        return NULL;
     }
+    verdict->object = said;
+    return verdict;
+}
+
+/* smtpd: `NOQUEUE: reject: STAGE from NAME[ADDRESS]: 550 5.1.1 <…>: TEXT; from=<…> …` */
+static Fate on_reject(Skimmer *self, const Line *line, Slice text)
+{
+    Refusal refusal;
+    PyObject *reason, *detail;
+    if (!take_refusal(text, &refusal))
+        return OTHER;
+    Entry *verdict = judge(self, &refusal);
+    if (verdict == NULL)
+        return FAILED;
     if (verdict->object == Py_None)
         return OTHER;
     if (!PyArg_ParseTuple(verdict->object, "UU", &reason, &detail))
         return FAILED;
-    return offend(self, line, line->tag, client, reason, words.smtpd, Py_NewRef(detail));
+    return offend(self, line, line->tag, refusal.client, reason, words.smtpd, Py_NewRef(detail));
 }
 
 /* smtpd: `lost connection after STAGE from NAME[ADDRESS]`, and the like */

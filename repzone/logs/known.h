@@ -205,10 +205,11 @@ static PyObject *known_rows(Known *self, PyObject *unused)
     PyObject *rows = PyList_New(0);
     for (Entry *entry = table_oldest(&self->table); rows != NULL && entry != NULL;
          entry = table_newer(&self->table, entry)) {
-        PyObject *fields = entry->object == NULL       ? entry_fields(self, entry)
-                           : self->kind == MIDS        ? PyTuple_Pack(1, entry->object)
-                                                       : PyObject_CallFunctionObjArgs(self->fields, entry->object, NULL);
-        PyObject *row = fields != NULL ? PySequence_List(fields) : NULL, *key = to_text(key_of(entry));
+        PyObject *object = entry->object, *key = to_text(key_of(entry));
+        PyObject *fields = object == NULL       ? entry_fields(self, entry)
+                           : self->kind == MIDS ? PyTuple_Pack(1, object)
+                                                : PyObject_CallFunctionObjArgs(self->fields, object, NULL);
+        PyObject *row = fields != NULL ? PySequence_List(fields) : NULL;
         bool good = row != NULL && key != NULL && PyList_Insert(row, 0, key) == 0 && PyList_Append(rows, row) == 0;
         Py_XDECREF(fields);
         Py_XDECREF(row);

@@ -1,4 +1,4 @@
-/* The frequent lines of what follows an SMTP session: Postfix' queue and deliveries, postscreen before it, and others. */
+/* More frequent lines: Postfix' queue and deliveries, postscreen, Amavis, Dovecot. */
 
 #ifndef REPZONE_QUEUE_H
 #define REPZONE_QUEUE_H
@@ -87,39 +87,40 @@ static Fate on_delivery(Skimmer *self, const Line *line)
     return tell_closed(self, line, who, digits);
 }
 
+/* Take what postscreen found out, up to `from ` or `for `; give the reason, NULL for nothing that is known. */
+static PyObject *take_test(Slice *text, Slice *detail)
+{
+    detail->start = text->start;
+    if (SKIP(text, "DNSBL rank ")) {
+        bool ranked = !is_empty(take(text, DIGIT));
+        detail->end = text->start;
+        return ranked && SKIP(text, " for ") ? words.dnsbl_listed : NULL;
+    }
+    bool early = SKIP(text, "PREGREET ");
+    if (early ? is_empty(take(text, DIGIT)) || !SKIP(text, " ") : !SKIP(text, "HANGUP "))
+        return NULL;
+    if (!SKIP(text, "after ") || is_empty(take(text, FRACTION)))
+        return NULL;
+    detail->end = text->start;
+    return SKIP(text, " from ") ? early ? words.pregreet : words.dropped_connection : NULL;
+}
+
 /* postscreen: what it says of `[ADDRESS]:PORT`, which names the session too */
 static Fate on_postscreen(Skimmer *self, const Line *line)
 {
-    Slice text = line->message, taken, client;
-    PyObject *reason = NULL;
+    Slice text = line->message, client, port, detail = text, who = {line->host.start, line->program.end};
     bool connect = SKIP(&text, "CONNECT from ");
     bool ends = !connect && (SKIP(&text, "DISCONNECT ") || SKIP(&text, "PASS NEW ") || SKIP(&text, "PASS OLD "));
-    Slice detail = text;
-    if (!connect && !ends) {
-        reason = SKIP(&text, "PREGREET ")    ? words.pregreet
-                 : SKIP(&text, "HANGUP ")    ? words.dropped_connection
-                 : SKIP(&text, "DNSBL rank ") ? words.dnsbl_listed
-                                              : NULL;
-        if (reason == NULL || (reason != words.dropped_connection && is_empty(take(&text, DIGIT))))
-            return OTHER;
-        if (reason == words.pregreet && !SKIP(&text, " "))
-            return OTHER;
-        if (reason != words.dnsbl_listed && (!SKIP(&text, "after ") || is_empty(take(&text, FRACTION))))
-            return OTHER;
-        detail.end = text.start;
-        if (!(reason == words.dnsbl_listed ? SKIP(&text, " for ") : SKIP(&text, " from ")))
-            return OTHER;
-    }
-    Buffer buffer;
-    Slice peer = text, port;
-    if (!SKIP(&text, "[") || !take_some(&text, ADDRESS, 2, 45, &client) || !SKIP(&text, "]:")
+    PyObject *reason = connect || ends ? NULL : take_test(&text, &detail);
+    if (!connect && !ends && reason == NULL)
+        return OTHER;
+    Slice peer = text;
+    if (!SKIP(&text, "[") || !take_some(&text, ADDRESS, 2, LONGEST_CLIENT, &client) || !SKIP(&text, "]:")
         || !take_some(&text, DIGIT, 1, 5, &port) || (reason != NULL && BEGINS(text, " ")))
         return OTHER;
     peer.end = text.start;
-    taken = (Slice){line->host.start, line->program.end};
-    if (length_of(taken) > 2 * LONGEST_HOST)
-        return OTHER;
-    Slice key = join(&buffer, taken, peer);
+    Buffer buffer;
+    Slice key = join(&buffer, who, peer);
     if (reason != NULL)
         return offend(self, line, key, client, reason, words.postscreen, to_text(detail));
     Entry *session = table_find(&self->sessions->table, key);
@@ -132,55 +133,68 @@ static Fate on_postscreen(Skimmer *self, const Line *line)
     return DONE;
 }
 
-/* Amavis: `(ID) Blocked SPAM {…}, [ADDRESS]:PORT … <FROM> -> <TO>, Queue-ID: …` (amavis.parse) */
+typedef struct {
+    Slice detail, client, queue;
+    bool blocked, tagged;
+} Verdict;
+
+/* Take `Blocked SPAM {…}, [ADDRESS]:PORT [TRACE] <FROM> -> <TO>, Queue-ID: QUEUE`, of no user of ours. */
+static bool take_verdict(Slice text, Verdict *verdict)
+{
+    Slice taken, actions = {text.end, text.end};
+    verdict->detail.start = text.start;
+    verdict->blocked = SKIP(&text, "Blocked ");
+    if (!verdict->blocked && !SKIP(&text, "Passed "))
+        return false;
+    verdict->tagged = SKIP(&text, "SPAMMY");
+    if (!verdict->tagged && !SKIP(&text, "SPAM"))
+        return false;
+    verdict->detail.end = text.start;
+    if (SKIP(&text, " {") && (!take_some(&text, ACTIONS, 0, SIZE_MAX, &actions) || !SKIP(&text, "}")))
+        return false;
+    if (FIND(actions, "Outbound") || !SKIP(&text, ", [")
+        || !take_some(&text, ADDRESS, 2, LONGEST_CLIENT, &verdict->client) || !SKIP(&text, "]"))
+        return false;
+    if (SKIP(&text, ":") && !take_some(&text, DIGIT, 1, 5, &taken))
+        return false;
+    if (SKIP(&text, " [") && (!take_some(&text, NAME, 0, SIZE_MAX, &taken) || !SKIP(&text, "]")))
+        return false;
+    if (!SKIP(&text, " <") || holds_twice(text, ", Queue-ID: ", 12))
+        return false;
+    text.start = FIND(text, ", Queue-ID: ");
+    return text.start != NULL && SKIP(&text, ", Queue-ID: ") && take_some(&text, QUEUE, 5, 32, &verdict->queue)
+           && (is_empty(text) || BEGINS(text, ",") || BEGINS(text, " "));
+}
+
+/* Amavis: `(ID) Blocked SPAM …` (amavis.parse) */
 static Fate on_amavis(Skimmer *self, const Line *line)
 {
-    Slice text = line->message, id, actions = {text.end, text.end}, client, taken, queue = {text.end, text.end};
+    Slice text = line->message, id;
+    Verdict verdict;
     if (!SKIP(&text, "(") || !take_some(&text, DOTTED, 1, 40, &id) || !SKIP(&text, ") "))
         return OTHER;
-    Slice detail = text;
-    if (SKIP(&text, "Passed CLEAN "))
+    if (BEGINS(text, "Passed CLEAN "))
         return DONE;
-    bool blocked = SKIP(&text, "Blocked ");
-    if (!blocked && !SKIP(&text, "Passed "))
-        return OTHER;
-    bool tagged = SKIP(&text, "SPAMMY");
-    if (!tagged && !SKIP(&text, "SPAM"))
-        return OTHER;
-    detail.end = text.start;
-    if (SKIP(&text, " {") && (!take_some(&text, ACTIONS, 0, SIZE_MAX, &actions) || !SKIP(&text, "}")))
-        return OTHER;
-    if (FIND(actions, "Outbound") || !SKIP(&text, ", [") || !take_some(&text, ADDRESS, 2, 45, &client)
-        || !SKIP(&text, "]"))
-        return OTHER;
-    if (SKIP(&text, ":") && !take_some(&text, DIGIT, 1, 5, &taken))
-        return OTHER;
-    if (SKIP(&text, " [") && (!take_some(&text, NAME, 0, SIZE_MAX, &taken) || !SKIP(&text, "]")))
-        return OTHER;
-    if (!SKIP(&text, " <") || holds_twice(text, ", Queue-ID: ", 12))
-        return OTHER;
-    text.start = FIND(text, ", Queue-ID: ");
-    if (text.start == NULL || !SKIP(&text, ", Queue-ID: ") || !take_some(&text, QUEUE, 5, 32, &queue)
-        || !(is_empty(text) || BEGINS(text, ",") || BEGINS(text, " ")))
+    if (!take_verdict(text, &verdict))
         return OTHER;
     Buffer buffer;
-    Slice key = put_queue(&buffer, line, queue);
-    Entry *message = find_message(self, key, line->at), *who;
-    if (message != NULL && (message->object != NULL || !are_equal(client_of(message), client)))
+    Slice key = put_queue(&buffer, line, verdict.queue);
+    Entry *message = find_message(self, key, line->at);
+    if (message != NULL && (message->object != NULL || !are_equal(client_of(message), verdict.client)))
         return OTHER;
-    who = know_client(self, client);
+    Entry *who = know_client(self, verdict.client);
     if (who == NULL || who->object == Py_None)
         return who == NULL ? FAILED : DONE;
     if (message != NULL && message->of.message.login)
         return DONE;
-    if (message == NULL && take_message(self, key, client, line->at, false, &message) == FAILED)
+    if (message == NULL && take_message(self, key, verdict.client, line->at, false, &message) == FAILED)
         return FAILED;
     int64_t judged = message->of.message.judged;
     message->of.message.judged = line->at;
     if (judged > 0 && llabs(line->at - judged) < REUSED)
         return DONE;
-    return tell_event(self, line, who, tagged && !blocked ? words.spam_tagged : words.spam_detected, 1, words.amavis,
-                      to_text(detail));
+    PyObject *reason = verdict.tagged && !verdict.blocked ? words.spam_tagged : words.spam_detected;
+    return tell_event(self, line, who, reason, 1, words.amavis, to_text(verdict.detail));
 }
 
 /* Dovecot: what its sessions say, and `imap-login: Login: user=<…>, method=…, rip=ADDRESS, …` (dovecot._login) */
@@ -192,7 +206,7 @@ static Fate on_dovecot(Skimmer *self, const Line *line)
     if (!(SKIP(&text, "imap") || SKIP(&text, "pop3")) || !SKIP(&text, "-login: Login: user=<")
         || !take_some(&text, ENVELOPE, 0, SIZE_MAX, &taken) || !SKIP(&text, ">, method=")
         || !take_some(&text, WORD, 1, 40, &taken) || !SKIP(&text, ", rip=")
-        || !take_some(&text, ADDRESS, 2, 45, &client) || !BEGINS(text, ", ") || FIND(text, "rip=")
+        || !take_some(&text, ADDRESS, 2, LONGEST_CLIENT, &client) || !BEGINS(text, ", ") || FIND(text, "rip=")
         || length_of(line->message) > 4096)
         return OTHER;
     Buffer buffer;

@@ -22,7 +22,7 @@ Read = Callable[[str, int], tuple[Event | Hit | Traffic | Wait, ...]]
 HOUR = 3600
 
 _STAMP = r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d"
-_POSTFIX = r"postfix[^/\[\s:()<>]*+/(?>(?:[\w.-]++/)?)"
+_POSTFIX = r"postfix[^/\[\]\s:()<>]*+/(?>(?:[\w.-]++/)?)"
 _PID = r"\[\d{1,10}\]"
 _NAME = r"[^\s\[\]]{1,255}\["
 _ADDRESS = r"[0-9A-Fa-f:.]{2,45}"

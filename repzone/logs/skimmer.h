@@ -1,4 +1,4 @@
-/* What the forms of lines have in common: the skimmer, the line that it is at, and how what a line completes is told. */
+/* What the forms of lines have in common: the skimmer, the line that it is at, and how to tell what it completes. */
 
 #ifndef REPZONE_SKIMMER_H
 #define REPZONE_SKIMMER_H
@@ -12,10 +12,14 @@ typedef enum { FAILED = -1, OTHER, DONE } Fate;
 
 typedef struct {
     PyObject_HEAD
-    PyObject *held[HELD]; /* what follows, in the order of its making, and owned */
-    Known *sessions, *messages, *gone, *mids, *attempts;
-    PyObject *owed, *instants, *tags, *judge, *about;
-    PyTypeObject *event, *wait, *traffic;
+    union {
+        PyObject *held[HELD]; /* what it was made of, and owns */
+        struct {
+            Known *sessions, *messages, *gone, *mids, *attempts;
+            PyObject *owed, *instants, *tags, *judge, *about;
+            PyTypeObject *event, *wait, *traffic;
+        };
+    };
     PyObject *read, *read_tagged; /* while a block is being read */
     Blake2b hash;     /* begun with the key */
     Table clients;    /* the client of an address; None for none */

@@ -11,7 +11,7 @@
 enum { LINGER = 60, REUSED = 3600, LEAVES = 200, LONGEST_BODY = 400 };
 
 typedef struct {
-    char octets[2 * LONGEST_HOST + 200];
+    char octets[2 * LONGEST_HOST + LONGEST_BODY];
 } Buffer;
 
 /* Put two texts that are not too long together, with a blank between them. */
