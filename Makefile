@@ -4,9 +4,6 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# Whole files whose laws and kills have been run in their long form.
-SOAKED := $(filter-out tests/logs/test_skim.py,$(wildcard tests/logs/test_*.py)) tests/jobs/test_killed.py \
-  tests/jobs/test_exactly_once.py tests/store
 # Hashes in the lock files are checked; the project itself is installed from this tree.
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
@@ -25,7 +22,7 @@ test: install ## lint, types, layers and every test
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 soak: install ## the same tests, with many more examples and kills
-	REPZONE_SOAK=1 $(BIN)/python -m pytest -n auto --dist loadfile $(SOAKED)
+	REPZONE_SOAK=1 $(BIN)/python -m pytest -n auto --dist loadfile tests/logs tests/jobs tests/store tests/fastpath
 
 bench: install ## speed and size beside peers (apt-get install pflogsumm fail2ban rbldnsd dnsperf hyperfine)
 	$(BIN)/python -m bench.ingest
