@@ -11,17 +11,26 @@ import tomllib
 from datetime import UTC, tzinfo
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from repzone import shipped
 from repzone.errors import ConfigError
 from repzone.model import Client
 from repzone.policy import rules
-from repzone.toml import Duration, config_error
+from repzone.toml import Duration, Section, config_error
 from repzone.zone.definition import Zone
 from repzone.zone.definition import parse as parse_zone
 
@@ -59,8 +68,27 @@ listing_retention = "400d"
 
 dns_listen = ["127.0.0.1:5300"]
 max_stale = "24h"              # data older than this is answered with SERVFAIL
+web_listen = ["127.0.0.1:8053"]  # the page for blocked senders; put it behind the web server that has your certificate
+trusted_proxies = ["127.0.0.1", "::1"]  # only these may say in X-Forwarded-For who asks
+public_detail = "counts"       # what the page tells of a listing: "status" (its end), "reasons", "counts" (numbers too)
+# console_listen = ["127.0.0.1:8054"]       # the operator's console; needs one of the two that follow
+# console_token_file = "console.token"     # with the token that lets in: 24 characters at least (`openssl rand -hex 24`)
+# console_user_header = "X-Remote-User"    # set by a trusted proxy that knows who it is, and by it alone
 # metrics_listen = ["127.0.0.1:9531"]  # for monitors, by HTTP: /metrics (Prometheus), /healthz, /readyz
 # query_log = 0.01                     # this share of the hits is logged; 1.0 is all of them
+
+# Tables come last. Who you are, on the page for blocked senders.
+[operator]
+name = "example.net"
+# contact = "postmaster@example.net"   # for mistakes; a mail address, or the https:// URL of a form
+# abuse = "abuse@example.net"          # for those who get unwanted mail from you
+# language = "en"                      # for readers who want neither English nor French
+# logo = "logo.svg"                    # svg, png or webp, 200 kB at most
+# colour = "#0b5394"                   # of links on light ground
+# colour_dark = "#8fbcf2"              # and on dark ground
+# [operator.paragraphs]                # more of your own words, by language
+# en = ["Our mailboxes are filtered by …"]
+# fr = ["Nos boîtes sont filtrées par …"]
 """
 
 
@@ -101,7 +129,75 @@ def _network(text: object) -> object:
 
 
 Networks = Annotated[tuple[Client, ...], NoDecode, BeforeValidator(_networks)]
-PATHS = ("state_dir", "policy_file", "zones_dir", "postgres_bin_dir", "hash_key_file")
+MAX_LOGO = 200_000
+LOGOS = {".svg": "image/svg+xml", ".png": "image/png", ".webp": "image/webp"}
+GROUNDS = {"colour": "#faf9f6", "colour_dark": "#14171a"}
+"""The ground that each of the operator's colours stands on."""
+
+
+def contrast(one: str, other: str) -> float:
+    """Give the contrast of two colours `#rrggbb`, 1 to 21 (WCAG 2.2, relative luminance)."""
+    lighter, darker = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    channels = [octet / 255 for octet in bytes.fromhex(colour[1:])]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _way_to_write(text: str) -> str:
+    if not re.fullmatch(r"https://[!-~]+|[A-Za-z0-9._+=-]{1,63}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", text):
+        raise ValueError(f"{text!r} is no mail address and no https:// URL")
+    return text
+
+
+Way = Annotated[str, AfterValidator(_way_to_write)]
+Words100 = Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class Operator(Section):
+    """Who runs the mail servers, as the page for blocked senders tells it."""
+
+    name: Words100 | None = None
+    contact: Way | None = None
+    abuse: Way | None = None
+    language: Literal["en", "fr"] = "en"
+    logo: Path | None = None
+    colour: str = "#0b5394"
+    colour_dark: str = "#8fbcf2"
+    paragraphs: dict[Literal["en", "fr"], tuple[Annotated[str, Field(min_length=1, max_length=2000)], ...]] = Field(
+        default_factory=dict
+    )
+
+    @field_validator("colour", "colour_dark")
+    @classmethod
+    def _legible(cls, colour: str, info: ValidationInfo) -> str:
+        if not re.fullmatch("#[0-9a-fA-F]{6}", colour):
+            raise ValueError("write a colour as #rrggbb")
+        ground = GROUNDS[str(info.field_name)]
+        if contrast(colour, ground) < 4.5:
+            raise ValueError(f"{colour} on {ground} cannot be read by everybody: a contrast of 4.5 is needed")
+        return colour
+
+    @field_validator("logo")
+    @classmethod
+    def _know_logo(cls, logo: Path | None) -> Path | None:
+        if logo is None:
+            return None
+        if logo.suffix not in LOGOS:
+            raise ValueError(f"{logo}: a logo is {', '.join(LOGOS)}")
+        try:
+            size = logo.stat().st_size
+        except OSError as error:
+            raise ValueError(f"{logo}: cannot be read: {error.strerror}") from None
+        if size > MAX_LOGO:
+            raise ValueError(f"{logo}: has {size:,} octets, at most {MAX_LOGO:,}")
+        return logo
+
+
+PATHS = ("state_dir", "policy_file", "zones_dir", "postgres_bin_dir", "hash_key_file", "console_token_file")
 
 
 class Settings(BaseSettings):
@@ -120,6 +216,13 @@ class Settings(BaseSettings):
     zones_dir: Path | None = None
     dns_listen: Words = Field(default=("127.0.0.1:5300",), min_length=1)
     web_listen: Words = ("127.0.0.1:8053",)
+    trusted_proxies: Networks = (Client.from_text("127.0.0.1"), Client.from_text("::1"))
+    public_detail: Literal["status", "reasons", "counts"] = "counts"
+    operator: Operator = Operator()
+    console_listen: Words = ()
+    console_token: SecretStr | None = None
+    console_token_file: Path | None = None
+    console_user_header: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$")] | None = None
     metrics_listen: Words = ()
     query_log: Annotated[float, Field(ge=0, le=1)] = 0.0
     spamtrap_mx: Words = ()
@@ -158,7 +261,7 @@ class Settings(BaseSettings):
         except (ZoneInfoNotFoundError, ValueError, OSError):
             raise ValueError(f"{name!r} is no time zone; write for example Europe/Paris") from None
 
-    @field_validator("dns_listen", "web_listen", "metrics_listen")
+    @field_validator("dns_listen", "web_listen", "console_listen", "metrics_listen")
     @classmethod
     def _know_addresses(cls, words: tuple[str, ...]) -> tuple[str, ...]:
         for word in words:
@@ -220,6 +323,9 @@ def _read(file: Path) -> dict[str, Any]:
     for key in PATHS:
         if isinstance(values.get(key), str):
             values[key] = file.parent / values[key]
+    operator = values.get("operator")
+    if isinstance(operator, dict) and isinstance(operator.get("logo"), str):
+        operator["logo"] = file.parent / operator["logo"]
     if isinstance(values.get("logs"), list):
         values["logs"] = [str(file.parent / str(log)) for log in values["logs"]]
     return values
@@ -254,6 +360,29 @@ def load_hash_key(settings: Settings) -> bytes | None:
     if not 16 <= len(key) <= 64:
         raise ConfigError(source, "", f"a key has 16 to 64 octets, and this has {len(key)}: `openssl rand -hex 32`")
     return key
+
+
+MIN_TOKEN = 24
+"""Characters of a token that nobody guesses."""
+
+
+def load_console_token(settings: Settings) -> str | None:
+    """Give the token that lets into the console; None when none is configured.
+
+    ConfigError when it can be guessed, or when the console is to listen and nothing says who may come in.
+    """
+    token, source, key = None, str(settings.file or ENVIRONMENT), "console_token"
+    if settings.console_token is not None:
+        token = settings.console_token.get_secret_value()
+    elif settings.console_token_file is not None:
+        token, source, key = read_text(settings.console_token_file).strip(), str(settings.console_token_file), ""
+    if token is not None and (len(token) < MIN_TOKEN or not (token.isascii() and token.isprintable())):
+        raise ConfigError(source, key, f"a token is at least {MIN_TOKEN} ASCII characters: `openssl rand -hex 24`")
+    if settings.console_listen and token is None and not (settings.console_user_header and settings.trusted_proxies):
+        raise ConfigError(
+            source, "console_listen", "needs console_token_file, or console_user_header and trusted_proxies"
+        )
+    return token
 
 
 def load_policy(settings: Settings) -> tuple[str, str]:

@@ -21,6 +21,7 @@ from repzone.cli.output import console, counted, errors, table
 from repzone.cli.parse import Format, reader_maker
 from repzone.cli.serve import Served, following, listen_addresses, stop_event
 from repzone.cli.wall import clock
+from repzone.cli.web import WebService
 from repzone.config import NAME, Settings, load, load_zones
 from repzone.jobs import calculate
 from repzone.jobs.demo import LOG, NEVER, Verdict, an_address, last_instant, qname, shifted, verify
@@ -36,12 +37,19 @@ from repzone.zone.definition import Zone, arrange
 from repzone.zone.texts import format_instant, format_left, ordinal
 
 LISTEN = "127.0.0.1:5300"
+WEB_LISTEN = "127.0.0.1:8053"
 CONFIG = """\
 # The demo's configuration; the folder is removed when the demo ends.
 database_url = "embedded"
 state_dir = "state"
 zones_dir = "zones"
 dns_listen = ["{listen}"]
+web_listen = ["{web_listen}"]
+
+[operator]
+name = "example.net"
+contact = "postmaster@example.net"
+abuse = "abuse@example.net"
 """
 
 
@@ -50,6 +58,10 @@ def demo(
     listen: Annotated[
         str | None,
         typer.Option("--listen", metavar="ADDRESS:PORT", help=f"Where to answer; {LISTEN}, with --once any free port."),
+    ] = None,
+    web_listen: Annotated[
+        str | None,
+        typer.Option("--web-listen", metavar="ADDRESS:PORT", help=f"Where the page is; {WEB_LISTEN}. Not with --once."),
     ] = None,
 ) -> None:
     """Show everything at once: a log of four days goes in, a DNS block list comes out.
@@ -62,7 +74,8 @@ def demo(
         (folder / "zones").mkdir()
         shutil.copy(shipped.folder("zones") / "bl.toml", folder / "zones")
         file = folder / NAME
-        file.write_text(CONFIG.format(listen=listen or ("127.0.0.1:0" if once else LISTEN)), "utf-8")
+        text = CONFIG.format(listen=listen or ("127.0.0.1:0" if once else LISTEN), web_listen=web_listen or WEB_LISTEN)
+        file.write_text(text, "utf-8")
         settings = load(file, prefix="REPZONE_DEMO_")
         right = asyncio.run(_demo(settings, once=once))
     if not right:
@@ -133,8 +146,13 @@ async def _show(engine: Engine, settings: Settings, server: DnsServer, zone: Zon
     if once:
         await server.close()
         return _print_verdicts(verdicts, summary, address)
-    _print_invitation(listings, verdicts, zone, settings, summary, address)
-    await server.run(stop_event(signal.SIGHUP))
+    stop, ready = stop_event(signal.SIGHUP), asyncio.Event()
+    page = asyncio.create_task(WebService(settings, engine).run(stop, ready))
+    await asyncio.wait([page, asyncio.create_task(ready.wait())], return_when=asyncio.FIRST_COMPLETED)
+    if not page.done():
+        _print_invitation(listings, verdicts, zone, settings, summary, address)
+        await server.run(stop)
+    await page
     console.print("Stopped; nothing is left running.")
     return True
 
@@ -198,10 +216,13 @@ def _print_invitation(
         _print_dig(server, name, *said[name])
     _print_dig(server, qname(NEVER, zone), ("",), ("",), "(nothing: others forge this address, it did no wrong)")
     console.print(made)
+    first = an_address(_samples(listings)[0].client)
+    page = f"http://{settings.web_listen[0]}/?ip={first}"
+    console.print("\nThe page that a blocked sender reads:\n")
+    console.print(f"  {page}", style="green", markup=False, soft_wrap=True)
     console.print("\nOr ask repzone itself:\n")
     command = Path(sys.argv[0]).absolute()  # the other terminal may be anywhere
     config = settings.file
-    first = an_address(_samples(listings)[0].client)
     for line in (f"check {first}", "listings", "listings --all --category spam -o json"):
         verb, *rest = line.split()
         console.print(

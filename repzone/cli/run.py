@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,28 +22,39 @@ from repzone.serve.supervise import Child, supervise
 log = structlog.get_logger()
 
 
-def run(config: ConfigOption = None) -> None:
-    """Follow the logs, decide at once and serve the zones over DNS, until SIGTERM or Ctrl-C.
+COMMANDS = {"worker": ("ingest", "--follow"), "dns": ("serve", "dns"), "web": ("serve", "web")}
+"""The processes that can be run together, and how each is started alone."""
 
-    Worker and DNS server are processes of their own: one that dies is started again. SIGHUP reads configuration,
-    policy and zones anew.
+SERVERS = ("dns", "web")
+
+
+def run(config: ConfigOption = None) -> None:
+    """Follow the logs, decide at once, serve the zones over DNS and the page for blocked senders.
+
+    Worker, DNS server and web server are processes of their own: one that dies is started again. SIGHUP reads
+    configuration, policy and zones anew; SIGTERM or Ctrl-C ends all.
 
     Example: REPZONE_DNS_LISTEN=127.0.0.1:53 repzone run
     """
+    run_together(("worker", *SERVERS), config)
+
+
+def run_together(names: Sequence[str], config: Path | None) -> None:
+    """Run some of COMMANDS, each kept running, until SIGTERM or Ctrl-C."""
     set_up_logging(quiet=False)
-    settings = _check(config)
+    settings = _check(names, config)
     with _held(settings):
-        asyncio.run(_run(_children(config), config))
+        asyncio.run(_run(names, settings, config))
     log.info("run.stopped")
 
 
-def _check(config: Path | None) -> Settings:
+def _check(names: Sequence[str], config: Path | None) -> Settings:
     """Read everything that the children will read, so that what is wrong with it is said before they start."""
     settings = load(config)
     load_policy(settings)
     load_zones(settings)
-    if not settings.logs:
-        raise RepzoneError("nothing to follow: set `logs` in the configuration, or use `repzone serve dns`")
+    if "worker" in names and not settings.logs:
+        raise RepzoneError("nothing to follow: set `logs` in the configuration, or use `repzone serve`")
     return settings
 
 
@@ -61,29 +72,28 @@ def _held(settings: Settings) -> Iterator[None]:
         yield
 
 
-def _children(config: Path | None) -> list[Child]:
+def _children(names: Sequence[str], settings: Settings, config: Path | None) -> list[Child]:
     command = (sys.executable, "-P", "-m", "repzone")
     options = ("--config", str(config)) if config else ()
-    return [
-        Child("worker", (*command, "ingest", "--follow", *options)),
-        Child("dns", (*command, "serve", "dns", *options), reloads=True),
-    ]
+    wanted = [name for name in names if name != "web" or settings.web_listen]
+    return [Child(name, (*command, *COMMANDS[name], *options), reloads=name in SERVERS) for name in wanted]
 
 
-async def _run(children: list[Child], config: Path | None) -> None:
+async def _run(names: Sequence[str], settings: Settings, config: Path | None) -> None:
     stop, reload = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, _reload, config, reload)
+    loop.add_signal_handler(signal.SIGHUP, _reload, names, config, reload)
+    children = _children(names, settings, config)
     await supervise(children, stop, reload, ready=lambda: notify("READY=1", f"MAINPID={os.getpid()}"))
     notify("STOPPING=1")
 
 
-def _reload(config: Path | None, reload: asyncio.Event) -> None:
+def _reload(names: Sequence[str], config: Path | None, reload: asyncio.Event) -> None:
     """Let the children read everything anew, unless it is faulty: then they go on with what they have."""
     try:
-        _check(config)
+        _check(names, config)
     except RepzoneError as error:
         log.error("run.reload_refused", error=str(error))
     else:

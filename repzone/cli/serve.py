@@ -15,6 +15,7 @@ import typer
 from repzone.cli.database import open_server, prepare, revive
 from repzone.cli.options import ConfigOption
 from repzone.cli.output import set_up_logging
+from repzone.cli.run import SERVERS, run_together
 from repzone.cli.wall import clock
 from repzone.config import Settings, load, load_zones, parse_listen
 from repzone.errors import RepzoneError, UnavailableError
@@ -43,13 +44,20 @@ END = 4.0
 NEEDS_RESTART = ("dns_listen", "metrics_listen", "database_url", "state_dir", "postgres_bin_dir")
 """Keys that a hangup does not put in force."""
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
+app = typer.Typer(add_completion=False)
 log = structlog.get_logger()
 
 
-@app.callback()
-def serve() -> None:
-    """Answer the mail servers, until SIGTERM or Ctrl-C."""
+@app.callback(invoke_without_command=True)
+def serve(context: typer.Context, config: ConfigOption = None) -> None:
+    """Answer the mail servers and show the page for blocked senders, until SIGTERM or Ctrl-C.
+
+    Without a word behind it: all.
+
+    Example: repzone serve
+    """
+    if context.invoked_subcommand is None:
+        everything(config)
 
 
 @dataclass(slots=True)
@@ -91,6 +99,37 @@ def dns(config: ConfigOption = None) -> None:
     served.feed.folder = settings.state_dir
     restore(served.feed, settings.state_dir, clock(), time.monotonic())
     asyncio.run(_Service(settings, served).run())
+
+
+@app.command()
+def web(config: ConfigOption = None) -> None:
+    """Show the page for blocked senders, by HTTP on web_listen.
+
+    Without its database it answers from the snapshot in state_dir, and says how old that is. SIGTERM ends it; SIGHUP
+    reads configuration, policy and zone definitions again.
+
+    Example: REPZONE_WEB_LISTEN=127.0.0.1:8053 repzone serve web
+    """
+    from repzone.cli.web import WebService  # imported here: a DNS server needs none of it
+
+    set_up_logging(quiet=False)
+    service = WebService(load(config))
+
+    async def until_told() -> None:
+        await service.run(stop_event())
+
+    asyncio.run(until_told())
+
+
+@app.command(name="all")
+def everything(config: ConfigOption = None) -> None:
+    """Serve the zones over DNS, and the page for blocked senders.
+
+    Each is a process of its own: one that dies is started again.
+
+    Example: repzone serve all
+    """
+    run_together(SERVERS, config)
 
 
 class _Service:

@@ -17,6 +17,7 @@ from repzone.shipped import newest_revision
 
 Engine = sa.Engine
 Connection = sa.Connection
+CONNECT_ARGS = {"connect_timeout": 10, "application_name": "repzone", "options": "-c timezone=UTC"}
 OLDEST = 15  # NULLS NOT DISTINCT, and what Debian 12 has
 
 
@@ -33,7 +34,7 @@ def connect(url: str) -> sa.Engine:
         native_inet_types=False,
         pool_pre_ping=True,
         max_overflow=-1,  # each log that is followed holds a connection of its own
-        connect_args={"connect_timeout": 10, "application_name": "repzone", "options": "-c timezone=UTC"},
+        connect_args=CONNECT_ARGS,
     )
 
 

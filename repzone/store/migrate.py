@@ -7,11 +7,14 @@ from alembic import command
 from alembic.config import Config
 
 from repzone.store.engine import Engine, Schema, answering, schema
+from repzone.store.reader import make_reader
 
 
 def upgrade(engine: Engine, scripts: Path) -> Schema:
     """Bring the tables to the newest revision; several at once wait for each other. Give where it stands then."""
     _migrate(engine, scripts, command.upgrade, "head")
+    with answering(), engine.begin() as connection:
+        make_reader(connection)
     return schema(engine, scripts)
 
 

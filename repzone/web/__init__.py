@@ -1,1 +1,1 @@
-"""The postmaster page and the console; not built yet."""
+"""The pages: what a blocked sender is told, and what an operator looks at."""

@@ -1,0 +1,112 @@
+"""`repzone serve web`: the page for blocked senders."""
+
+import asyncio
+import signal
+import threading
+import time
+from functools import partial
+
+import structlog
+
+from repzone.cli.database import open_server, prepare, revive
+from repzone.cli.wall import clock
+from repzone.config import Settings, load, parse_listen
+from repzone.errors import RepzoneError
+from repzone.serve.notify import keep_alive, notify, reloading
+from repzone.store.engine import Engine, answering
+from repzone.store.reader import ROLE, connect_reading
+from repzone.web.app import PublicPage
+from repzone.web.knowledge import Knowledge
+from repzone.web.run import Listener, serve
+from repzone.web.site import Site, build
+
+RETRY = 1.0
+"""Seconds between two tries to open the database."""
+
+NEEDS_RESTART = ("web_listen", "database_url", "state_dir", "postgres_bin_dir", "trusted_proxies")
+"""Keys that a hangup does not put in force."""
+
+log = structlog.get_logger()
+
+
+class WebService:
+    """The pages, and the thread that keeps their database open."""
+
+    def __init__(self, settings: Settings, engine: Engine | None = None) -> None:
+        """`engine` is a database that is open already; without one, it is opened as soon as it can be."""
+        self._settings, self._engine, self._given = settings, engine, engine is not None
+        self._site = build(settings)
+        self._ending = threading.Event()
+        self._opener = threading.Thread(target=self._hold, name="database", daemon=True)
+
+    def listeners(self) -> list[Listener]:
+        """Give what is to be served where."""
+        settings = self._settings
+        again = partial(revive, settings)
+        knowledge = Knowledge(lambda: self._engine, settings.state_dir, time.monotonic, again)
+        page = PublicPage(lambda: self._site, knowledge, clock, settings.trusted_proxies)
+        return [Listener(page.app(), [parse_listen(text) for text in settings.web_listen], "web_listen")]
+
+    async def run(self, stop: asyncio.Event, ready: asyncio.Event | None = None) -> None:
+        """Answer until `stop` is set; `ready` is set once it does."""
+        if not self._given:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
+            self._opener.start()
+        ready = ready or asyncio.Event()
+        life = asyncio.ensure_future(self._tell(ready))
+        try:
+            await serve(self.listeners(), stop, ready)
+            notify("STOPPING=1")
+        finally:
+            life.cancel()
+            self._ending.set()
+            if self._opener.is_alive():
+                await asyncio.to_thread(self._opener.join, RETRY)
+
+    async def _tell(self, ready: asyncio.Event) -> None:
+        """Tell people and systemd once it answers, and that it lives."""
+        await ready.wait()
+        if not self._given:
+            log.info("web.ready", listen=list(self._settings.web_listen))
+            notify("READY=1")
+            await keep_alive(lambda: True)
+
+    def _hold(self) -> None:
+        """Open the database as soon as it can be, and hold it open; until then the snapshot answers."""
+        said = ""
+        while not self._ending.is_set():
+            try:
+                with open_server(self._settings) as engine:
+                    prepare(engine, self._settings, clock())
+                    with answering():
+                        reading, confined = connect_reading(engine)
+                    if not confined:
+                        log.warning("web.role_missing", role=ROLE, mend="repzone db upgrade, as a role with CREATEROLE")
+                    engine.dispose()
+                    self._engine = reading
+                    self._ending.wait()
+                    reading.dispose()
+            except RepzoneError as error:
+                if str(error) != said:
+                    log.error("web.database_away", error=str(error))
+                said = str(error)
+            finally:
+                self._engine = None
+            self._ending.wait(RETRY)
+
+    def _reload(self) -> None:
+        """Read configuration, policy and zones again; faulty ones change nothing."""
+        reloading()
+        try:
+            settings = load(self._settings.file)
+            site: Site = build(settings)
+        except RepzoneError as error:
+            log.error("web.reload_refused", error=str(error))
+        else:
+            keys = [key for key in NEEDS_RESTART if getattr(settings, key) != getattr(self._settings, key)]
+            if keys:
+                log.warning("web.restart_needed", keys=keys)
+            kept = {key: getattr(self._settings, key) for key in NEEDS_RESTART}
+            self._settings, self._site = settings.model_copy(update=kept), site
+            log.info("web.reloaded", zones=[zone.apex for zone in site.zones])
+        notify("READY=1")

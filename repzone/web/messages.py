@@ -1,0 +1,143 @@
+"""A language in, its words out: messages from the catalogues, instants, spans of time, numbers, ordinals.
+
+Messages are English in code and templates; `locale/LANGUAGE/LC_MESSAGES/repzone.po` has the others. Babel formats dates
+and numbers; spans are our own, since its `format_timedelta` drops minutes.
+"""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+
+from babel import Locale
+from babel.core import negotiate_locale
+from babel.dates import format_date, format_datetime
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
+from babel.support import NullTranslations, Translations
+
+from repzone.zone.texts import ordinal
+
+LANGUAGES = ("en", "fr")
+NAMES = {"en": "English", "fr": "Français"}
+DOMAIN = "repzone"
+FOLDER = Path(__file__).parent / "locale"
+
+_DAY = {"en": "EEEE d MMMM", "fr": "EEEE d MMMM"}
+_TIME = {"en": "HH:mm", "fr": "H 'h' mm"}
+_AT = {"en": " 'at' ", "fr": " 'à' "}
+
+
+def marked(text: str) -> str:
+    """Mark a message that is looked up later, so that it gets into the catalogues; `N_` to those who extract."""
+    return text
+
+
+class Language:
+    """One language: `gettext` and `ngettext` for messages, and how its numbers and instants are written."""
+
+    def __init__(self, code: str) -> None:
+        """`code` is one of LANGUAGES."""
+        self.code = code
+        self.locale = Locale.parse(code)
+        self._catalogue = _load(code)
+
+    def gettext(self, message: str, **values: object) -> str:
+        """Translate a message and put the values into its `%(name)s`."""
+        text = self._catalogue.gettext(message)
+        return text % values if values else text
+
+    def ngettext(self, one: str, many: str, count: int, **values: object) -> str:
+        """Translate a message that depends on a count; `%(count)s` is that number as it is written."""
+        text = self._catalogue.ngettext(one, many, count)
+        return text % {"count": self.number(count), **values}
+
+    def number(self, value: int) -> str:
+        """Write a number with its thousands apart."""
+        return format_decimal(value, locale=self.locale)
+
+    def ordinal(self, number: int) -> str:
+        """Write 2nd, 2e."""
+        if self.code == "fr":
+            return "1re" if number == 1 else f"{number}e"
+        return ordinal(number)
+
+    def instant(self, at: int, now: int) -> str:
+        """Write an instant in UTC to the minute, rounded up so that nobody comes too early; the year if it differs."""
+        moment, present = (datetime.fromtimestamp(second, UTC) for second in (-(-at // 60) * 60, now))
+        year = "" if moment.year == present.year else " y"
+        pattern = f"{_DAY[self.code]}{year}{_AT[self.code]}{_TIME[self.code]} 'UTC'"
+        return str(format_datetime(moment, pattern, locale=self.locale))
+
+    def interval(self, begin: int, end: int, now: int) -> str:
+        """Write an interval in UTC to the minute: the day once if it is the same, one instant if both are."""
+        first, last = (datetime.fromtimestamp(at, UTC) for at in (begin, end))
+        if begin // 60 == end // 60:
+            return self.instant(begin // 60 * 60, now)
+        if first.date() != last.date():
+            return f"{self.instant(begin // 60 * 60, now)} – {self.instant(end // 60 * 60, now)}"
+        times = [str(format_datetime(moment, _TIME[self.code], locale=self.locale)) for moment in (first, last)]
+        return f"{format_date(first, _DAY[self.code], locale=self.locale)}, {times[0]} – {times[1]} UTC"
+
+    def day(self, at: int) -> str:
+        """Write the day of an instant in UTC."""
+        return str(format_date(datetime.fromtimestamp(at, UTC), "d MMMM y", locale=self.locale))
+
+    def clock(self, at: int) -> str:
+        """Write the time of an instant in UTC, to the second."""
+        return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S UTC")
+
+    def span(self, seconds: int) -> str:
+        """Write a span of time in its two largest units, rounded down: `3 h 12 min`; a whole one alone: `2 h`.
+
+        Days begin at two: a block of 24 h is no day of the calendar.
+        """
+        seconds = max(0, seconds)
+        days, hours, minutes = (seconds // 86400, seconds // 3600 % 24, seconds // 60 % 60)
+        if days < 2:
+            days, hours = 0, seconds // 3600
+        if days:
+            parts = [self.ngettext("%(count)s day", "%(count)s days", days), f"{hours} h" if hours else ""]
+        elif hours:
+            parts = [f"{hours} h", f"{minutes} min" if minutes else ""]
+        else:
+            parts = [f"{minutes} min" if minutes else f"{seconds} s"]
+        return " ".join(part for part in parts if part)
+
+
+@lru_cache
+def language(code: str) -> Language:
+    """Give one of LANGUAGES."""
+    return Language(code)
+
+
+def choose(asked: str, accepted: str, default: str) -> Language:
+    """Give the language that a link asks for, else the first of Accept-Language (RFC 9110 §12.5.4) that there is."""
+    if asked in LANGUAGES:
+        return language(asked)
+    weighed = []
+    for part in accepted[:500].split(","):
+        name, _, parameter = part.strip().partition(";")
+        try:
+            quality = float(parameter.strip().removeprefix("q=")) if parameter else 1.0
+        except ValueError:
+            quality = 0.0
+        if quality > 0 and name:
+            weighed.append((-quality, name.replace("-", "_")))
+    wanted = [name for _, name in sorted(weighed, key=lambda pair: pair[0])]
+    return language(negotiate_locale(wanted, LANGUAGES) or default)
+
+
+def _load(code: str) -> NullTranslations:
+    file = FOLDER / code / "LC_MESSAGES" / f"{DOMAIN}.po"
+    if code == "en":
+        return NullTranslations()
+    with file.open("rb") as stream:
+        catalogue = read_po(stream, locale=code, domain=DOMAIN)
+    compiled = io.BytesIO()
+    write_mo(compiled, catalogue)
+    compiled.seek(0)
+    return Translations(compiled, domain=DOMAIN)

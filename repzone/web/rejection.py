@@ -1,0 +1,82 @@
+"""What a visitor pasted in, the address that it is about out; nothing of it is kept.
+
+That is one address, or a whole rejection: the text of our own answer, Postfix's reply around it, or what a mail server
+made of both. A rejection names other addresses too (the server that refused): these never are the one.
+"""
+
+import re
+from dataclasses import dataclass
+
+from repzone.model import Client
+
+MOST = 16_384
+"""Characters of a rejection that are looked at."""
+
+_ADDRESS = r"(?P<address>[0-9a-fA-F:.]{2,45})"
+_FORMS = tuple(
+    re.compile(form, re.IGNORECASE)
+    for form in (
+        rf"client\s+host\s+\[(?:IPv6:)?{_ADDRESS}\]\s+blocked\s+using\s+(?P<zone>[a-z0-9._-]{{1,253}})",
+        rf"(?:\b|^){_ADDRESS}\s+is\s+listed\b",
+        rf"[?&]ip=(?:%5B)?{_ADDRESS}",
+        rf"\[(?:IPv6:)?{_ADDRESS}\](?:\s|:|,|;)+(?:\S+\s+){{0,6}}(?:blocked|listed|rejected)\b",
+    )
+)
+"""The most telling first: who was refused, in Postfix's words, in ours, in our link, in other servers' words."""
+
+_ANY = re.compile(
+    r"(?<![0-9a-zA-Z.:])\[?(?:IPv6:)?([0-9a-f]*[.:][0-9a-f:.]{2,43})\]?(?![0-9a-z]|/\d)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a visitor asks about: one address; the zone that the rejection named, if it did."""
+
+    client: Client
+    zone: str = ""
+
+
+class UnclearError(ValueError):
+    """There is no address in it, or several of which any could be meant."""
+
+    def __init__(self, found: tuple[Client, ...] = ()) -> None:
+        self.found = found
+        super().__init__("no address" if not found else "several addresses")
+
+
+def parse(text: str) -> Subject:
+    """Find the address that is asked about; UnclearError when there is none, or nobody can tell which."""
+    text = text[:MOST].strip()
+    alone = read_address(text)
+    if alone is not None:
+        return Subject(alone)
+    for form in _FORMS:
+        found = {client: match for match in form.finditer(text) if (client := read_address(match["address"]))}
+        if len(found) > 1:
+            raise UnclearError(tuple(found))
+        for client, match in found.items():
+            zone = match.groupdict().get("zone") or _zone(text)
+            return Subject(client, zone.lower().strip("."))
+    anywhere = dict.fromkeys(client for match in _ANY.finditer(text) if (client := read_address(match[1])))
+    if len(anywhere) != 1:
+        raise UnclearError(tuple(anywhere)[:10])
+    return Subject(next(iter(anywhere)))
+
+
+def read_address(text: str) -> Client | None:
+    """Read one address, also `[192.0.2.1]`, `IPv6:2001:db8::1` or with a full stop behind it; None otherwise."""
+    text = text.strip().strip("[]").removesuffix(".").rstrip(":") if not text.endswith("::") else text.strip()
+    if text[:5].lower() == "ipv6:":
+        text = text[5:]
+    try:
+        client = Client.from_text(text)
+    except ValueError:
+        return None
+    return client if client.is_address and "/" not in text else None
+
+
+def _zone(text: str) -> str:
+    match = re.search(r"\bblocked\s+using\s+([a-z0-9._-]{1,253})", text, re.IGNORECASE)
+    return match[1] if match else ""
