@@ -147,7 +147,7 @@ async def _show(engine: Engine, settings: Settings, server: DnsServer, zone: Zon
         await server.close()
         return _print_verdicts(verdicts, summary, address)
     stop, ready = stop_event(signal.SIGHUP), asyncio.Event()
-    page = asyncio.create_task(WebService(settings, engine).run(stop, ready))
+    page = asyncio.create_task(WebService(settings, engine).run(stop, ready.set))
     await asyncio.wait([page, asyncio.create_task(ready.wait())], return_when=asyncio.FIRST_COMPLETED)
     if not page.done():
         _print_invitation(listings, verdicts, zone, settings, summary, address)

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import threading
 import time
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import structlog
@@ -17,7 +18,7 @@ from repzone.store.engine import Engine, answering
 from repzone.store.reader import ROLE, connect_reading
 from repzone.web.app import PublicPage
 from repzone.web.knowledge import Knowledge
-from repzone.web.run import Listener, serve
+from repzone.web.run import Bound, Listener, serve
 from repzone.web.site import Site, build
 
 RETRY = 1.0
@@ -47,29 +48,30 @@ class WebService:
         page = PublicPage(lambda: self._site, knowledge, clock, settings.trusted_proxies)
         return [Listener(page.app(), [parse_listen(text) for text in settings.web_listen], "web_listen")]
 
-    async def run(self, stop: asyncio.Event, ready: asyncio.Event | None = None) -> None:
-        """Answer until `stop` is set; `ready` is set once it does."""
+    async def run(self, stop: asyncio.Event, ready: Callable[[], None] = lambda: None) -> None:
+        """Answer until `stop` is set; `ready` is called once it does."""
         if not self._given:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
             self._opener.start()
-        ready = ready or asyncio.Event()
-        life = asyncio.ensure_future(self._tell(ready))
+        life: list[asyncio.Task[None]] = []
+
+        def tell(bound: Sequence[Bound]) -> None:
+            if not self._given:
+                log.info("web.ready", listen=[f"{host}:{port}" for host, port in bound[0]])
+                notify("READY=1")
+                life.append(asyncio.create_task(keep_alive(lambda: True)))
+            ready()
+
         try:
-            await serve(self.listeners(), stop, ready)
-            notify("STOPPING=1")
+            await serve(self.listeners(), stop, tell)
+            if not self._given:
+                notify("STOPPING=1")
         finally:
-            life.cancel()
+            for task in life:
+                task.cancel()
             self._ending.set()
             if self._opener.is_alive():
                 await asyncio.to_thread(self._opener.join, RETRY)
-
-    async def _tell(self, ready: asyncio.Event) -> None:
-        """Tell people and systemd once it answers, and that it lives."""
-        await ready.wait()
-        if not self._given:
-            log.info("web.ready", listen=list(self._settings.web_listen))
-            notify("READY=1")
-            await keep_alive(lambda: True)
 
     def _hold(self) -> None:
         """Open the database as soon as it can be, and hold it open; until then the snapshot answers."""

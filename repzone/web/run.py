@@ -8,7 +8,7 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
@@ -86,8 +86,17 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(listeners: Sequence[Listener], stop: asyncio.Event, ready: asyncio.Event | None = None) -> None:
-    """Answer until `stop` is set; `ready` is set once all listen. UnavailableError when an address cannot be had."""
+Bound = Sequence[tuple[str, int]]
+"""Addresses and ports as they were given by the system."""
+
+
+async def serve(
+    listeners: Sequence[Listener], stop: asyncio.Event, ready: Callable[[Sequence[Bound]], None] = lambda bound: None
+) -> None:
+    """Answer until `stop` is set; `ready` is called once all listen, with the addresses of each listener.
+
+    UnavailableError when an address cannot be had.
+    """
     with ExitStack() as stack:
         bound = [
             (listener, [stack.enter_context(_bind(*address, listener.key)) for address in listener.addresses])
@@ -97,8 +106,8 @@ async def serve(listeners: Sequence[Listener], stop: asyncio.Event, ready: async
         running = [asyncio.ensure_future(server.serve(sockets)) for server, sockets in servers]
         while not all(server.started for server, _ in servers) and not any(task.done() for task in running):
             await asyncio.sleep(0.01)
-        if ready is not None:
-            ready.set()
+        if not any(task.done() for task in running):
+            ready([[sock.getsockname()[:2] for sock in sockets] for _, sockets in bound])
         stopping = asyncio.ensure_future(stop.wait())
         await asyncio.wait([stopping, *running], return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
