@@ -13,7 +13,7 @@ import structlog
 from repzone.clock import Clock
 from repzone.jobs.batch import Batch, store
 from repzone.jobs.files import Lines
-from repzone.jobs.reading import MakeReader, read_block
+from repzone.jobs.reading import LogReader, MakeReader, read_block
 from repzone.reasons import CATALOGUE
 from repzone.store.engine import Connection, Engine
 from repzone.store.positions import find_source, open_source, store_state
@@ -66,11 +66,16 @@ class Intake:
         self._job = job
         self._id = source_id
         self._reader = job.make_reader(state)
+        self._bugs = 0  # places in our own code that could not take a line, as far as the log tells of them
 
     def _take(self, block: bytes, number: int, reference: int) -> int:
         """Read the lines behind that number; give the number of the last one."""
         before = self._reader.lines
         self.batch.add(read_block(self._reader, block, number + 1, reference))
+        if isinstance(self._reader, LogReader):
+            for fault in self._reader.faults[self._bugs :]:
+                log.error("ingest.own_bug", source=self.outcome.source, error=fault)
+            self._bugs = len(self._reader.faults)
         lines = self._reader.lines - before
         self.batch.lines += lines
         return number + lines
@@ -94,7 +99,7 @@ class Intake:
         """Give what became of it."""
         outcome, reader = self.outcome, self._reader
         outcome.skipped, outcome.unmatched, outcome.newest = reader.skipped, reader.unmatched, reader.newest
-        outcome.faults += getattr(reader, "faults", [])
+        outcome.faults += [] if isinstance(reader, LogReader) else getattr(reader, "faults", [])
         log.info(
             "ingest.done",
             source=outcome.source,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from repzone.jobs.files import Lines, LogFile
 from repzone.jobs.rotation import matching
+from repzone.jobs.years import Years, find_years, split
 from repzone.store.positions import FileRow
 
 
@@ -17,12 +19,25 @@ class Opened:
     lines: Lines
     row: FileRow | None
     number: int
+    years: Years
 
     @classmethod
     def at(cls, file: LogFile, row: FileRow | None) -> Opened:
         """Go on where the row stands, at the beginning without one."""
         position, number = (row.position, row.lines) if row is not None else (0, 0)
-        return cls(file, file.lines(position), row, number)
+        years = find_years(file, position)
+        return cls(file, file.lines(position), row, number, years)
+
+    def read(self) -> Iterator[list[tuple[bytes, int]]]:
+        """Yield the lines to the end, a block at once in one or several parts: lines, each with its newline, and the
+        instant near which they were written. The position is then behind the block.
+
+        One of DAMAGE, or OSError, when they cannot be read.
+        """
+        while (block := self.lines.read()) is not None:
+            yield split(block, self.lines.position, self.years, self.file.modified)
+        if self.file.compressed and (rest := self.lines.end()):
+            yield split(rest + b"\n", self.lines.position + 1, self.years, self.file.modified)
 
     @property
     def unstored(self) -> bool:

@@ -36,6 +36,16 @@ class BlockReader(Reader, Protocol):
         """Give what the lines complete, the first of which has that number."""
 
 
+@runtime_checkable
+class LogReader(Protocol):
+    """A reader of a log's lines: it is told when the log was silent, and tells what our own code could not take."""
+
+    faults: list[str]
+
+    def note_end(self, at: int) -> None:
+        """Note that what was written before this instant has been read."""
+
+
 MakeReader = Callable[[Mapping[str, Any] | None], Reader]
 
 
@@ -45,3 +55,9 @@ def read_block(reader: Reader, block: bytes, number: int, reference: int) -> Ite
         return reader.read_block(block, number, reference)
     lines = enumerate(block.removesuffix(b"\n").split(b"\n") if block else (), number)
     return [told for at, line in lines for told in reader.read(line, at, reference)]
+
+
+def note_end(reader: Reader, at: int) -> None:
+    """Tell a reader that what was written before this instant has been read, to the end of the log."""
+    if isinstance(reader, LogReader):
+        reader.note_end(at)

@@ -6,9 +6,12 @@ times only tell where to look: which file is which, its octets tell. Inodes and 
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from glob import escape
+from itertools import chain
 from pathlib import Path
 
 from repzone.jobs.files import FINGERPRINT, LogFile, digest
@@ -16,6 +19,9 @@ from repzone.store.positions import FileRow
 
 SETTLED = 3600
 """Seconds after which nothing more is written to a file that was rotated."""
+
+OLD_FOLDERS = ("old", "archive", "archives", "rotated")
+"""Folders beside a log that its rotated files are looked for in too (`olddir` of logrotate.conf(5)), by any case."""
 
 _PACKED = "gz|zst|xz|bz2"
 _NAME = re.compile(
@@ -46,15 +52,21 @@ def _live_name(match: re.Match[str]) -> str:
 def rotated_paths(path: Path) -> list[Path]:
     """Give the files that a live log once was, oldest first, and never the log itself by another name.
 
-    Where the log is a symbolic link, those beside its target are among them.
+    They are beside it or in one of OLD_FOLDERS. Where the log is a symbolic link, those of its target are among them.
     """
     found: dict[Path, int] = {}
     for live in {path, live_path(path.resolve())}:
-        for there in live.parent.glob(f"{escape(live.stem)}*"):
+        for there in chain.from_iterable(folder.glob(f"{escape(live.stem)}*") for folder in _folders(live.parent)):
             match = _NAME.fullmatch(there.name)
-            if match and _live_name(match) == live.name and there != live and _is_another(there, path):
+            if match and _live_name(match) == live.name and there.name != live.name and _is_another(there, path):
                 found[there.resolve()] = _written(there)
     return sorted(found, key=lambda there: (found[there], there.name))
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    yield folder
+    with suppress(OSError), os.scandir(folder) as entries:
+        yield from (Path(entry.path) for entry in entries if entry.name.lower() in OLD_FOLDERS and entry.is_dir())
 
 
 def _is_another(path: Path, log: Path) -> bool:

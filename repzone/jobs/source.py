@@ -20,6 +20,7 @@ from repzone.jobs.batch import Batch
 from repzone.jobs.files import DAMAGE, FINGERPRINT, LogFile, open_log
 from repzone.jobs.intake import Intake, Job
 from repzone.jobs.opened import Opened
+from repzone.jobs.reading import note_end
 from repzone.jobs.rotation import SETTLED, choose, is_old_copy, live_path, matching, rotated_paths
 from repzone.store.engine import Connection
 from repzone.store.positions import FileRow, add_file, load_files, load_state, store_position, store_state
@@ -52,6 +53,7 @@ class Source(Intake):
         self._connection = connection
         self._complete = state["complete"] if state else seen or job.clock()  # files older than that have been read
         self._ended: int | None = state.get("ended") if state else None  # when its end was reached
+        note_end(self._reader, self._ended or 0)
         self._done: dict[Known, int | None] = {}  # rotated files without news, as they were, and their rows
         self._listed: dict[Path, tuple[int, int]] = {}  # the names of its files when they were opened
         self._left_out = False  # a rotated file could not be read to its end
@@ -92,6 +94,7 @@ class Source(Intake):
             taken = self._read_rotated()
             self._live = self._go_on(self._live, taken) if self._live is not None else self._open_live(taken)
         self._read_on(self._live)
+        note_end(self._reader, began if self._is_live else 0)
         if thorough and self._is_live and not self._left_out and self._names() == self._listed:
             self._complete = began
 
@@ -250,25 +253,24 @@ class Source(Intake):
 
     def _read_blocks(self, reading: Opened) -> None:
         self._open = reading
-        file, lines = reading.file, reading.lines
+        blocks = reading.read()
         while True:
             try:
-                block = lines.read()
+                block = next(blocks, None)
             except (OSError, *DAMAGE) as error:
-                fault = f"{file.name}: is cut off or damaged, read as far as it goes: {error}"
+                fault = f"{reading.file.name}: is cut off or damaged, read as far as it goes: {error}"
                 if fault not in self.outcome.faults:
                     self.outcome.faults.append(fault)
                 self._left_out = True
                 return
             if block is None:
-                break
+                return
             self._take_block(reading, block)
-        if file.compressed and (rest := lines.end()):
-            self._take_block(reading, rest + b"\n")
 
-    def _take_block(self, reading: Opened, block: bytes) -> None:
+    def _take_block(self, reading: Opened, block: list[tuple[bytes, int]]) -> None:
         file = reading.file
-        reading.number = self._take(block, reading.number, file.modified)
+        for lines, reference in block:
+            reading.number = self._take(lines, reading.number, reference)
         self._job.progress(file.name, file.file.tell(), file.length, self.outcome.lines + self.batch.lines)
         if self.batch.full:
             self._commit_meanwhile()

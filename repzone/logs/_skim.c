@@ -189,6 +189,7 @@ static bool read_line(Skimmer *self, Line *line, bool *skipped)
     Fate fate = skim_line(self, line);
     if (fate != OTHER)
         return fate == DONE;
+    Py_CLEAR(self->at); /* the second pass of an hour that comes twice may begin with this line */
     PyObject *decoded = PyUnicode_DecodeUTF8(text.start, (Py_ssize_t)length_of(text), "strict");
     if (decoded == NULL) {
         *skipped = PyErr_ExceptionMatches(PyExc_UnicodeDecodeError);

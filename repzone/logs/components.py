@@ -55,21 +55,27 @@ COMPONENTS: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 
 
+# What several components call their programs: the parser of each in its turn.
+_SHARED = {"imapd:parse": ("courier:parse", "cyrus:parse", "uwimap:parse")}
+
+
 def component(place: str) -> str:
     """Give the name of the component that a parser is for: that of its file, `postfix` for all of Postfix'."""
     name = place.partition(":")[0]
     return "postfix" if name.startswith("postfix_") else name.replace("_", "-")
 
 
-NAMES = tuple(sorted({component(place) for _, place in COMPONENTS}))
+NAMES = tuple(sorted({component(place) for _, place in COMPONENTS if place not in _SHARED}))
 """The components that lines can be restricted to."""
 
 
 def find(program: str, only: str = "") -> Parse | None:
     """Give the parser for a program's lines, None when no component is meant, or not the one that is named."""
     for pattern, place in COMPONENTS:
-        if pattern.fullmatch(program) and only in ("", component(place)):
-            return _load(place)
+        if pattern.fullmatch(program):
+            for one in _SHARED.get(place, (place,)) if only else (place,):
+                if only in ("", component(one)):
+                    return _load(one)
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from datetime import tzinfo
 from functools import partial
@@ -12,6 +13,7 @@ from typing import Any
 from repzone.logs import components, postfix_reply, syslog, table
 from repzone.logs.fact import parse_client
 from repzone.logs.join import GREYLISTED, Outcome, OwnZones, join
+from repzone.logs.shapes import shape
 from repzone.logs.skim import Found, skim
 from repzone.logs.stamp import Stamps
 from repzone.logs.state import State, is_reserved
@@ -24,6 +26,7 @@ _PROGRAMS = 1024
 _TAGS = 20_000
 _STAMPS = 5_000
 _LOOKS = 10
+_FAULTS = 20
 _USUAL = re.compile(
     r"([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?>(?:\.\d{1,9})?)(Z|[+-]\d\d:\d\d|)(?= )"
 )
@@ -37,7 +40,10 @@ _ODD = ("message repeated ", "[ID ")
 
 
 class _Instants(dict[tuple[str, str], int | None]):
-    """Stamps as most lines have them (to the second, and offset), and their instants; None for none. Bounded."""
+    """Stamps as most lines have them (to the second, and offset), and their instants; None for none. Bounded.
+
+    Of a local time that comes twice none is kept: what it means changes.
+    """
 
     def __init__(self, stamps: Stamps) -> None:
         super().__init__()
@@ -45,15 +51,22 @@ class _Instants(dict[tuple[str, str], int | None]):
         self._stamps = stamps
 
     def __missing__(self, stamp: tuple[str, str]) -> int | None:
+        self._stamps.twice = False
         header = syslog.parse(f"{stamp[0]}{stamp[1]} host program:", self._stamps, self.reference)
-        if len(self) >= _STAMPS:
-            self.clear()
-        at = self[stamp] = header.at if header is not None else None
+        at = header.at if header is not None else None
+        if not self._stamps.twice:
+            if len(self) >= _STAMPS:
+                self.clear()
+            self[stamp] = at
         return at
 
 
 class Reader:
-    """Reads one log in order. `lines`, `skipped` and `unmatched` count since it was made."""
+    """Reads one log in order. `lines`, `skipped` and `unmatched` count since it was made.
+
+    A line that makes a parser of ours raise is skipped. `faults` tells of each such place in our code once, with the
+    line's shape and not its text, for a log to be made of it.
+    """
 
     def __init__(
         self,
@@ -67,11 +80,12 @@ class Reader:
         envelope addresses are hashed with, and what knows a program's parser.
         """
         self.lines = 0  # all
-        self.skipped = 0  # too long, with NUL, or not UTF-8
+        self.skipped = 0  # too long, with NUL, not UTF-8, or more than our own code could take
         self.unmatched = 0  # of no known form, so that not even the program is known
         self.newest: int | None = None  # the newest stamp of all lines that have one
+        self.faults: list[str] = []
         self._own = own or OwnZones()
-        self._stamps = Stamps(zone)
+        self._stamps = Stamps(zone, dumped.get("reached") if dumped else None)
         self._state = State.load(dumped, key) if dumped else State(key)
         self._find_parser = find
         self._parsers: dict[str, components.Parse | None] = {}
@@ -87,17 +101,21 @@ class Reader:
         """
         text = _decode(line)
         self.lines += 1
+        self._stamps.until = reference
         if text is None:
             self.skipped += 1
             return ()
-        return self._read(text, number, reference)
+        try:
+            return self._read(text, number, reference)
+        except Exception as error:  # our own bug: this line is lost, the next one is not
+            return self._note_fault(error, text)
 
     def read_block(self, block: bytes, number: int, reference: int) -> Found:
         """Give what the whole lines of a block complete, of which the first has that number: the same as `read` line
         by line, but much faster, and with clean traffic added up a client and hour.
         """
         if reference != self._reference:
-            self._reference = self._instants.reference = reference
+            self._reference = self._instants.reference = self._stamps.until = reference
             self._instants.clear()
         if self._skimmer is not None:
             found, lines, skipped = self._skimmer.skim(block, number, self._read_known, self._read_tagged)
@@ -116,9 +134,14 @@ class Reader:
         self._see(block)
         return found
 
+    def note_end(self, at: int) -> None:
+        """Note that what was written before this instant has been read, to the end of the log."""
+        self._stamps.since = at
+
     def dump(self) -> dict[str, Any]:
         """Give what must be kept for the lines to come, as JSON can hold it."""
-        return self._state.dump()
+        reached = self._stamps.reached
+        return self._state.dump() | ({} if reached is None else {"reached": reached})
 
     def _read_text(self, text: str, number: int) -> Found:
         if self._find_parser is components.find:
@@ -152,6 +175,12 @@ class Reader:
 
     def _read_known(self, line: str, number: int) -> Outcome:
         """Read a line, whose beginning is likely one that was read before."""
+        try:
+            return self._read_line(line, number)
+        except Exception as error:  # our own bug: this line is lost, the next one is not
+            return self._note_fault(error, line)
+
+    def _read_line(self, line: str, number: int) -> Outcome:
         space = line.find(" ", 15)
         colon = line.find(": ", space)
         text, bracket, pid = line[space + 1 : colon].partition("[")
@@ -168,8 +197,22 @@ class Reader:
     def _read_tagged(self, at: int, tag: Tag, pid: str, message: str, number: int) -> Outcome:
         """Read a message of a program that has a parser."""
         host, program, parse = tag
-        fact = parse(Header(at, host, program, pid, message)) if parse is not None else None
-        return join(self._state, fact, self._own, number) if fact is not None else ()
+        try:
+            fact = parse(Header(at, host, program, pid, message)) if parse is not None else None
+            return join(self._state, fact, self._own, number) if fact is not None else ()
+        except Exception as error:  # our own bug: this line is lost, the next one is not
+            return self._note_fault(error, f"{program}: {message}")
+
+    def _note_fault(self, error: Exception, text: str) -> Outcome:
+        """Note that our own code could not take a line; MemoryError is none of its faults."""
+        if isinstance(error, MemoryError):
+            raise error
+        self.skipped += 1
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{type(error).__name__} at {frame.filename.rpartition('/')[2]}:{frame.lineno}"
+        if len(self.faults) < _FAULTS and not any(fault.startswith(f"our own bug, {place}, ") for fault in self.faults):
+            self.faults.append(f"our own bug, {place}, at a line of the shape: {shape(text)}")
+        return ()
 
     def _learn(self, line: str, space: int, colon: int, number: int) -> Outcome:
         """Read a line, and keep what its beginning says if it is written the usual way: stamp, host, program, pid."""

@@ -73,7 +73,11 @@ class Message:
 # dataclasses.astuple copies deeply, and costs thirty times as much with every commit.
 _SESSION = attrgetter(*(field.name for field in fields(Session)))
 _MESSAGE = attrgetter(*(field.name for field in fields(Message)))
-_ATTEMPTS = attrgetter(*(field.name for field in fields(Attempts)))
+_NUMBERS = attrgetter(*(field.name for field in fields(Attempts) if field.name != "asked"))
+
+
+def _attempts(value: Attempts) -> tuple[Any, ...]:
+    return (*_NUMBERS(value), dict(value.asked))
 
 
 def _itself(value: Any) -> Any:
@@ -82,6 +86,10 @@ def _itself(value: Any) -> Any:
 
 def _alone(value: Any) -> tuple[Any, ...]:
     return (value,)
+
+
+def _copied(value: list[list[Any]]) -> tuple[Any, ...]:
+    return ([list(one) for one in value],)
 
 
 def _plain(limit: int, instant: Any = attrgetter("at"), fields: Any = _alone) -> Table[Any]:
@@ -112,17 +120,17 @@ class State:
             self.sessions = compiled.Table(0, LIMIT, Session, _SESSION)
             self.messages = compiled.Table(1, LIMIT, Message, _MESSAGE)
             self.gone, self.mids = compiled.Table(2, LIMIT, None, None), compiled.Table(3, LIMIT, None, None)
-            self.attempts = compiled.Table(4, LIMIT, Attempts, _ATTEMPTS)
+            self.attempts = compiled.Table(4, LIMIT, Attempts, _attempts)
         else:
             self.sessions, self.messages = _plain(LIMIT, fields=_SESSION), _plain(LIMIT, fields=_MESSAGE)
             self.gone, self.mids = _plain(LIMIT, _itself), _plain(LIMIT)
-            self.attempts = _plain(LIMIT, fields=_ATTEMPTS)
+            self.attempts = _plain(LIMIT, fields=_attempts)
         # Queue or Message-ID: offences without client; client and letter: when who greylisted it last.
-        self.owed: PlainTable[list[Any]] = PlainTable(_OWING, itemgetter(0), _alone)
+        self.owed: PlainTable[list[list[Any]]] = PlainTable(_OWING, itemgetter(0), _copied)
         self.letters: PlainTable[list[Any]] = PlainTable(LIMIT, itemgetter(0), _alone)
 
     def dump(self) -> dict[str, Any]:
-        """Give the state as JSON can hold it."""
+        """Give the state as JSON can hold it, and as it is now: it is stored while more is being read."""
         return {name: getattr(self, name).rows() for name in _TABLES}
 
     @classmethod

@@ -129,9 +129,11 @@ class _Who:
 
 @dataclass(frozen=True, slots=True)
 class _Act:
-    """What a client's events of one reason have in common: fields of their rows, and whether the reason weighs."""
+    """What a client's events of one reason have in common: fields of their rows, and whether the reason weighs.
 
-    case: _Case
+    It does not know its case, which knows it with each event: in circles a batch would outlive its transaction.
+    """
+
     kind: bytes  # category and reason
     client: bytes  # key and client
     usual: bytes  # all fields, of one event that is neither late nor a sample
@@ -146,7 +148,7 @@ class _View:
     ipv6_prefix: int
     weighing: frozenset[str]
     clients: dict[tuple[int, int, int], _Who] = field(default_factory=dict)
-    acts: dict[tuple[int, str], _Act] = field(default_factory=dict)  # by the identity of the client, and reason
+    acts: dict[tuple[int, str], tuple[_Case, _Act]] = field(default_factory=dict)  # by id(client), reason
 
     @classmethod
     def of(cls, policy: Policy) -> Self:
@@ -178,10 +180,10 @@ def _gather(events: Sequence[Event], rulebook: Rulebook, exemptions: Exemptions)
     for event in events:
         at, client, reason = event.at, event.client, event.reason
         view = only or views[rulebook.at(at).id]
-        act = view.acts.get((id(client), reason))  # the events keep their clients
-        if act is None:
-            act = view.acts[id(client), reason] = _act(client, reason, view, exemptions, keys)
-        case = act.case
+        found = view.acts.get((id(client), reason))  # the events keep their clients
+        if found is None:
+            found = view.acts[id(client), reason] = _act(client, reason, view, exemptions, keys)
+        case, act = found
         weighs = act.weighs and not (act.exemptions and any(one.holds_at(at) for one in act.exemptions))
         if weighs and (case.since is None or at < case.since):
             case.since = at
@@ -193,7 +195,7 @@ def _gather(events: Sequence[Event], rulebook: Rulebook, exemptions: Exemptions)
 
 def _act(
     client: Client, reason: str, view: _View, exemptions: Exemptions, keys: dict[Client, dict[Category, _Case]]
-) -> _Act:
+) -> tuple[_Case, _Act]:
     number = client.version, client.value, client.length  # hashed and compared faster than the client
     who = view.clients.get(number)
     if who is None:
@@ -207,7 +209,7 @@ def _act(
         case = who.cases[category] = _Case(who.key, category)
     kind = _KINDS[reason]
     usual = b"".join((kind, binary.smallint(1), who.fields, binary.FALSE, _UNSAMPLED))
-    return _Act(case, kind, who.fields, usual, reason in view.weighing, who.exemptions)
+    return case, _Act(kind, who.fields, usual, reason in view.weighing, who.exemptions)
 
 
 def _mark(connection: sa.Connection, cases: Sequence[_Case], now: int) -> None:

@@ -7,8 +7,11 @@ import io
 import os
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,9 +21,10 @@ from sqlalchemy import text
 from repzone.jobs import batch, calculate, files, source
 from repzone.jobs.ingest import Ingestion
 from repzone.jobs.intake import Outcome
+from repzone.logs.reader import Reader
 from repzone.store import positions
 from repzone.store.engine import Engine
-from tests.jobs.samples import NOW, failed_login, history, hit, ingestion, listings, reject, stamp, stored
+from tests.jobs.samples import NOW, OWN, failed_login, history, hit, ingestion, listings, reject, stamp, stored
 
 
 def test_a_second_run_stores_only_what_is_new(engine: Engine, tmp_path: Path) -> None:
@@ -255,3 +259,51 @@ def test_the_same_log_gives_the_same_listings_however_it_is_chopped(
     whole = chopped(fresh_engine(), folder / "whole.log", log, [])
     cuts = sorted(int(share * len(log)) for share in shares)
     assert chopped(fresh_engine(), folder / "chopped.log", log, cuts) == whole
+
+
+FALL = int(datetime(2026, 10, 25, 1, tzinfo=UTC).timestamp())
+PARIS = ZoneInfo("Europe/Paris")
+
+
+def in_paris(engine: Engine, now: int) -> Ingestion:
+    """Make an ingestion of a log whose stamps are of Paris, at that time."""
+    make = partial(Reader, PARIS, OWN)
+    return replace(ingestion(engine), make_reader=lambda state: make(state), clock=lambda: now)
+
+
+def in_local_time(at: int) -> str:
+    return reject(at).replace(stamp(at), f"{datetime.fromtimestamp(at, PARIS):%b %e %T}")
+
+
+def test_the_second_pass_of_an_hour_is_known_although_runs_end_between(engine: Engine, tmp_path: Path) -> None:
+    log = tmp_path / "mail.log"
+    instants = [FALL - 3600 + step for step in (-60, 0, 1200, 2400, 3599, 3600, 4800, 6000, 7199, 7200)]
+    for number, at in enumerate(instants, 1):
+        log.write_text("".join(map(in_local_time, instants[:number])))
+        os.utime(log, (at, at))
+        in_paris(engine, FALL + 90 * 86_400).run_file(log)  # no clock tells
+    assert instants_of(engine) == instants
+
+
+def test_the_second_pass_of_an_hour_is_known_by_when_the_log_was_read(engine: Engine, tmp_path: Path) -> None:
+    log = tmp_path / "mail.log"
+    for number, at in enumerate(instants := [FALL - 3500, FALL + 1200], 1):
+        log.write_text("".join(map(in_local_time, instants[:number])))
+        os.utime(log, (at, at))
+        in_paris(engine, at + 2).run_file(log)
+        in_paris(engine, FALL + 1100).run_file(log)
+    assert instants_of(engine) == instants
+
+
+def instants_of(engine: Engine) -> list[int]:
+    with engine.connect() as connection:
+        return list(connection.scalars(text("SELECT extract(epoch FROM at)::bigint FROM event ORDER BY at")))
+
+
+def test_a_log_of_three_years_without_years_is_of_each_of_them(engine: Engine, tmp_path: Path) -> None:
+    log = tmp_path / "mail.log"
+    days = [datetime(2023, 12, 31, tzinfo=UTC) + timedelta(days=100 * number) for number in range(9)]
+    log.write_text("".join(reject(0).replace(stamp(0), f"{day:%b %e %T}") for day in days))
+    os.utime(log, (days[-1].timestamp(),) * 2)
+    assert ingestion(engine).run_file(log).events == {"errors": 9}
+    assert instants(engine) == [f"{day:%F %T}" for day in days]

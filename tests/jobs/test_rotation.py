@@ -100,6 +100,17 @@ def test_rotated_files_are_found_oldest_first_and_nothing_else(tmp_path: Path) -
     assert found == ["mail.log.10", "mail.log-20261101.zst", "mail.log.2.gz", "mail.log.1"]
 
 
+def test_rotated_files_are_found_in_the_usual_folders_for_old_ones(tmp_path: Path) -> None:
+    live = write(tmp_path / "mail.log", TEXT)
+    for number, folder in enumerate(("old", "OLD", "archive", "rotated", "mail.log.d", "elsewhere")):
+        (tmp_path / folder).mkdir()
+        write(tmp_path / folder / f"mail.log.{number}", TEXT)
+    write(tmp_path / "old" / "mail.log", TEXT)  # somebody's copy: it may not be whole
+    write(tmp_path / "old" / "other.log.1", TEXT)
+    names = ["old/mail.log.0", "OLD/mail.log.1", "archive/mail.log.2", "rotated/mail.log.3"]
+    assert sorted(rotated_paths(live)) == sorted(tmp_path / name for name in names)
+
+
 def test_the_rotated_files_of_a_link_lie_beside_its_target(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     target = write(tmp_path / "elsewhere" / "maillog", b"live")

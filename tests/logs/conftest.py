@@ -7,7 +7,20 @@ from collections.abc import Iterator
 import pytest
 
 from repzone.logs import table
+from repzone.logs.reader import Reader
 from tests.logs import blocks
+
+
+@pytest.fixture(scope="session", autouse=True)
+def bare() -> Iterator[None]:
+    """Lets what a parser raises fail the test, which the reader would survive."""
+
+    def fail(reader: Reader, error: Exception, text: str) -> None:
+        raise error
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Reader, "_note_fault", fail)
+        yield
 
 
 @pytest.fixture(scope="module", params=["compiled", "plain"])

@@ -7,12 +7,16 @@ import pytest
 from repzone.logs import (
     amavis,
     components,
+    courier,
+    cyrus,
     exim,
+    imapd,
     opensmtpd,
     postfix_cleanup,
     postfix_postscreen,
     postfix_queue,
     postfix_smtpd,
+    uwimap,
 )
 
 
@@ -47,3 +51,26 @@ from repzone.logs import (
 )
 def test_a_program_has_its_parser(program: str, parse: components.Parse | None) -> None:
     assert components.find(program) is parse
+
+
+@pytest.mark.parametrize("program", ["imapd", "pop3d"])
+@pytest.mark.parametrize(
+    ("only", "parse"),
+    [
+        ("", imapd.parse),
+        ("courier", courier.parse),
+        ("cyrus", cyrus.parse),
+        ("uwimap", uwimap.parse),
+        ("dovecot", None),
+        ("postfix", None),
+    ],
+)
+def test_a_program_of_a_name_that_several_components_have_is_read_as_the_one_that_is_named(
+    program: str, only: str, parse: components.Parse | None
+) -> None:
+    assert components.find(program, only) is parse
+
+
+def test_each_component_that_can_be_named_reads_some_program() -> None:
+    assert {"courier", "cyrus", "uwimap", "postfix", "policyd-spf"} < set(components.NAMES)
+    assert "imapd" not in components.NAMES

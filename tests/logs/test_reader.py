@@ -7,14 +7,17 @@ import signal
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from random import Random
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repzone.logs.reader import LONGEST
+from repzone.logs.reader import LONGEST, Reader
 from repzone.model import Client, Event, Hit, Traffic, Wait
-from tests.logs.samples import REFERENCE, load_sessions, new_reader, put_header
+from tests.logs.samples import OWN, REFERENCE, load_sessions, new_reader, put_header
 
 pytestmark = pytest.mark.usefixtures("way")
 
@@ -218,3 +221,61 @@ def test_a_block_gives_what_its_lines_give(data: st.DataObject) -> None:
     assert quick.dump() == slow.dump()
     assert (quick.lines, quick.skipped, quick.unmatched) == (slow.lines, slow.skipped, slow.unmatched)
     assert quick.newest is None or slow.newest is None or quick.newest <= slow.newest
+
+
+@given(st.lists(st.sampled_from(SESSIONS), min_size=1, max_size=6))
+def test_what_was_dumped_is_not_changed_by_what_is_read_later(sessions: list[list[str]]) -> None:
+    """It is stored while more is being read, with the position that it belongs to."""
+    lines = [line for session in sessions for line in session]
+    reader = new_reader()
+    dumps = []
+    for number, line in enumerate(lines, 1):
+        reader.read_block(f"{line}\n".encode(), number, REFERENCE)
+        dump = reader.dump()
+        dumps.append((dump, json.dumps(dump)))
+    assert all(json.dumps(dump) == text for dump, text in dumps)
+
+
+FALL = int(datetime(2026, 10, 25, 1, tzinfo=UTC).timestamp())
+PARIS = ZoneInfo("Europe/Paris")
+DULL = "postfix/anvil[3]: statistics: max cache size 1"
+SESSION = (
+    "postfix/smtpd[7]: connect from x[192.0.2.7]",
+    "postfix/smtpd[7]: lost connection after RCPT from x[192.0.2.7]",
+    "dovecot: imap-login: Disconnected (auth failed, 1 attempts): user=<u>, method=PLAIN, rip=192.0.2.7",
+)
+
+
+@given(st.integers(0))
+def test_in_the_hour_that_comes_twice_each_line_is_of_its_own_pass(seed: int) -> None:
+    """Blocks end anywhere, what is remembered is dumped and loaded, and some lines are of no frequent form."""
+    dice = Random(seed)
+    lines: list[tuple[int, str]] = []
+    at = FALL - 3700
+    while at < FALL + 3700:
+        at += dice.randrange(dice.choice((3, 500)))
+        form = dice.choice(("{:%b %e %T}", "{:%FT%T}", "{:%FT%T.25}", "<22>{:%b %e %T}", "{:%F %T}"))
+        stamp = form.format(datetime.fromtimestamp(at, PARIS))
+        lines.append((at, f"{stamp} mx1 {dice.choice((*SESSION, DULL))}\n"))
+    reader = Reader(PARIS, OWN)
+    found: list[Event | Hit | Traffic | Wait] = []
+    done = 0
+    while done < len(lines):
+        size = dice.randrange(1, len(lines) - done + 1)
+        block = "".join(line for _, line in lines[done : done + size])
+        found += reader.read_block(block.encode(), done + 1, FALL + 7200)
+        done += size
+        if dice.random() < 0.5:
+            reader = Reader(PARIS, OWN, json.loads(json.dumps(reader.dump())))
+    events = [told for told in found if isinstance(told, Event) and told.line]
+    assert [(event.line, event.at) for event in events] == [(event.line, lines[event.line - 1][0]) for event in events]
+    assert len(events) >= sum("auth failed" in line for _, line in lines)
+
+
+def test_a_line_of_no_frequent_form_begins_the_second_pass_for_those_behind_it() -> None:
+    message = "mx1 postfix/smtpd[7]: warning: non-SMTP command from x[192.0.2.7]: GET / HTTP/1.1"
+    block = "".join(f"{stamp} {message}\n" for stamp in ("Oct 25 02:59:59", "<22>Oct 25 02:01:30", "Oct 25 02:59:59"))
+    reader = Reader(PARIS, OWN)
+    reader.read_block(f"Oct 25 01:00:00 {message}\n".encode(), 1, FALL + 7200)
+    found = reader.read_block(block.encode(), 2, FALL + 7200)
+    assert [told.at for told in found if isinstance(told, Event)] == [FALL - 1, FALL + 90, FALL + 3599]

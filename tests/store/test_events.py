@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 
 import pytest
@@ -73,6 +74,19 @@ def test_component_and_detail_stand_in_the_first_five_of_a_key_category_and_day(
         ("errors", "2026-09-21", "the 1."),
     ]
     assert rows(engine, "SELECT count(*) FROM event WHERE component = '' AND detail = ''") == [(6,)]
+
+
+def test_nothing_of_a_batch_outlives_its_transaction(engine: Engine, rulebook: Rulebook) -> None:
+    """In circles it would, until a garbage collection, of which a process with many events has few."""
+    store(engine, rulebook, *burst(NOW))
+    gc.collect()
+    gc.disable()
+    try:
+        store(engine, rulebook, *burst(NOW, 1000))
+        left = sum(isinstance(one, Event) for one in gc.get_objects())
+    finally:
+        gc.enable()
+    assert left < 1000
 
 
 def test_a_detail_of_any_characters_is_stored(engine: Engine, rulebook: Rulebook) -> None:
