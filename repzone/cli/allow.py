@@ -2,20 +2,25 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from repzone.cli.acting import act, acting, looking, some
+from repzone.cli.acting import act, acting, acting_on, looking, some
+from repzone.cli.database import open_database
 from repzone.cli.networks import parse_list
 from repzone.cli.options import ConfigOption, Output, OutputOption, parse_length, parse_network
-from repzone.cli.output import console, counted, plain, print_json, shown, stdin, table, utc
+from repzone.cli.output import console, counted, plain, print_json, print_table, shown, stdin, table, utc
+from repzone.cli.progress import lift_bar
+from repzone.cli.wall import clock
 from repzone.config import ENVIRONMENT, Settings, load
 from repzone.errors import RepzoneError
+from repzone.jobs import exempt
 from repzone.model import RESERVED, V4, V6, Client, Exemption, Exemptions, Listing
-from repzone.store.exemptions import Exempted, add_exemptions, end_exemption, load_exemptions
+from repzone.store.engine import Engine
+from repzone.store.exemptions import Exempted, end_exemption, load_exemptions
 from repzone.store.find import find_listings
 from repzone.store.lookup import OWN
 from repzone.store.manual import describe
@@ -59,11 +64,13 @@ def add(
     reserved = _reserved(wanted)
     if reserved is not None:
         raise RepzoneError(f"{wanted} never is listed: {reserved} is reserved address space")
-    with acting(config) as (connection, now):
-        before = Exemptions(load_exemptions(connection)).find(wanted, now)
-        ended = None if seconds is None else now + seconds
-        done = add_exemptions(connection, {wanted: comment}, ended, act(now, "allow add", wanted, comment))
-        around = find_listings(connection, now, client=wanted)
+    with open_database(load(config), clock) as engine:
+        with acting_on(engine) as (connection, now):
+            before = Exemptions(load_exemptions(connection)).find(wanted, now)
+            ended = None if seconds is None else now + seconds
+            done = exempt.begin(connection, {wanted: comment}, ended, act(now, "allow add", wanted, comment))
+            around = find_listings(connection, now, client=wanted)
+        done = _go_on(engine, done, now)
     if output is Output.json:
         print_json({"network": str(wanted), "until": ended and utc(ended), **_fields(done)})
         return
@@ -146,9 +153,11 @@ def import_(
     name = "standard input" if file == "-" else file
     read = _read(file, name, comment)
     _check_width(read.networks, yes=yes)
-    with acting(config) as (connection, now):
-        ended = None if seconds is None else now + seconds
-        done = add_exemptions(connection, read.networks, ended, act(now, "allow import", name, comment))
+    with open_database(load(config), clock) as engine:
+        with acting_on(engine) as (connection, now):
+            ended = None if seconds is None else now + seconds
+            done = exempt.begin(connection, read.networks, ended, act(now, "allow import", name, comment))
+        done = _go_on(engine, done, now)
     if output is Output.json:
         print_json({"file": file, "until": ended and utc(ended), **_fields(done), "reserved": read.reserved})
         return
@@ -162,6 +171,14 @@ def import_(
     if read.reserved:
         console.print(f"Passed over {counted(read.reserved, 'network')} of reserved space, never listed anyway.")
     _print_lifted(done)
+
+
+def _go_on(engine: Engine, done: Exempted, now: int) -> Exempted:
+    """Lift what is left to be lifted, and show on a terminal how far that is."""
+    if not done.left:
+        return done
+    with lift_bar() as progress:
+        return replace(done, lifted=exempt.go_on(engine, done, now, progress), left=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +273,7 @@ def _print_table(found: Sequence[Exemption], now: int) -> None:
     if not found:
         console.print("Nobody is exempt but reserved address space.")
         return
-    made = table("network", "since", "until", "by", "comment")
+    made = table("!network", "!since", "!until", "by", "comment")
     for one in found:
         made.add_row(
             str(one.network),
@@ -265,4 +282,4 @@ def _print_table(found: Sequence[Exemption], now: int) -> None:
             *(shown(one.author), shown(one.comment)),
             style="" if one.holds_at(now) else "dim",
         )
-    console.print(made)
+    print_table(made)

@@ -7,7 +7,7 @@ import typer
 
 from repzone.cli.acting import looking
 from repzone.cli.options import ConfigOption, Output, OutputOption, parse_since
-from repzone.cli.output import console, print_json, shown, table, utc
+from repzone.cli.output import console, print_json, print_table, shown, table, utc
 from repzone.cli.wall import clock
 from repzone.config import load
 from repzone.store.acts import Act, load_acts
@@ -43,11 +43,11 @@ def _print(acts: Sequence[Act], began: int) -> None:
     if not acts:
         console.print(f"Nothing was done by hand since {format_instant(began)}.")
         return
-    made = table("when", "who", "what", "why", "details")
+    made = table("!when", "who", "what", "why", "details")
     for one in acts:
         what = shown(f"{one.verb} {one.subject}")
         made.add_row(format_instant(one.at), shown(one.author), what, shown(one.reason), shown(_details(one.details)))
-    console.print(made)
+    print_table(made)
 
 
 def _details(details: Mapping[str, object]) -> str:

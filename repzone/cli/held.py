@@ -11,7 +11,7 @@ from rich.text import Text
 from repzone.cli.acting import BecauseOption, act, acting, by_category, keys_of, looking, said, some
 from repzone.cli.listed import listing_fields, reasons_text
 from repzone.cli.options import ConfigOption, Output, OutputOption, YesOption, parse_network
-from repzone.cli.output import console, counted, print_json, shown, table
+from repzone.cli.output import console, counted, print_json, print_table, shown, table
 from repzone.config import load
 from repzone.errors import UsageError
 from repzone.model import Client, Listing
@@ -159,7 +159,7 @@ def _print_table(found: Sequence[Listing], now: int) -> None:
     if not found:
         console.print("Nothing is held.")
         return
-    made = table("client", "category", ">offence", "began", "until", ">left", "reasons")
+    made = table("!client", "!category", ">offence", "!began", "!until", ">left", "reasons")
     for one in found:
         made.add_row(
             *(str(one.client), one.category, ordinal(one.offence)),
@@ -167,7 +167,7 @@ def _print_table(found: Sequence[Listing], now: int) -> None:
             format_left(one.expires - now) if now < one.expires else Text("ended", style="dim"),
             shown(reasons_text(one)),
         )
-    console.print(made)
+    print_table(made)
     console.print(
         f"{counted(len(found), 'listing')} held. `repzone held release` publishes them, `repzone held drop` ends them: "
         "name addresses, or --all.",

@@ -11,7 +11,7 @@ from rich.text import Text
 from repzone.cli.database import open_database
 from repzone.cli.listed import listing_fields, reasons_text
 from repzone.cli.options import ConfigOption, Output, OutputOption, parse_network, parse_since
-from repzone.cli.output import console, counted, print_json, shown, table
+from repzone.cli.output import console, counted, print_json, print_table, shown, table
 from repzone.cli.wall import clock
 from repzone.config import load
 from repzone.model import STATES, Listing
@@ -108,7 +108,7 @@ def _print_table(found: Sequence[Listing], wanted: Wanted, total: int, now: int)
     made = table(*columns)
     for row in rows:
         made.add_row(*(row[column] for column in columns))
-    console.print(made)
+    print_table(made)
     said = counted(total, "listing") + ("" if wanted.everything or wanted.state else " now")
     if len(found) < total:
         console.print(f"The first {len(found):,} of {said}; --limit shows more, -o json all.")

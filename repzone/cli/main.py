@@ -112,12 +112,12 @@ def run(arguments: Sequence[str] | None) -> int:
         code = app(args=arguments, prog_name="repzone", standalone_mode=False)
         sys.stdout.flush()
     except RepzoneError as error:
-        print(f"repzone: {error}", file=sys.stderr)
+        print(f"repzone: {_plain(str(error))}", file=sys.stderr)
         return error.exit_code
     except typer.TyperException as error:
         where = getattr(getattr(error, "ctx", None), "command_path", None) or "repzone"
         said = error.format_message().replace("Value error, ", "")
-        print(f"{where}: {said}", f"Try `{where} --help`.", sep="\n", file=sys.stderr)
+        print(f"{where}: {_plain(said)}", f"Try `{where} --help`.", sep="\n", file=sys.stderr)
         return error.exit_code
     except typer.Exit as leave:
         return leave.exit_code
@@ -133,6 +133,13 @@ def run(arguments: Sequence[str] | None) -> int:
         print(f"repzone: standard output cannot be written: {error.strerror}", file=sys.stderr)
         return RepzoneError.exit_code
     return code if isinstance(code, int) else 0
+
+
+def _plain(text: str) -> str:
+    """Write an error, which may quote a stranger, as one line that moves nothing on a terminal."""
+    from repzone.cli.output import plain
+
+    return plain(text)
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)

@@ -20,7 +20,7 @@ if sys.stdout is None:  # closed by the caller: `repzone listings >&-`
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
     console: Console
@@ -141,6 +141,28 @@ def bar(number: int, most: int, width: int = 30) -> str:
 def counted(number: int, noun: str) -> str:
     """Write a number with its noun: `1 client`, `1,204 clients`."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def print_table(made: Table) -> None:
+    """Print a table; where a terminal is too narrow for it, it breaks lines, and no address or date is cut short."""
+    from rich.cells import cell_len
+    from rich.text import Text
+
+    console = _console()
+
+    def width(column: Column) -> int:
+        cells = [cell.plain if isinstance(cell, Text) else str(cell) for cell in column.cells]
+        widest = max(map(cell_len, [str(column.header), *cells]))
+        return widest if column.no_wrap else min(widest, _NARROW)
+
+    needed = sum(map(width, made.columns)) + 2 * (len(made.columns) - 1)
+    if needed > console.width:
+        made.width = needed
+    console.print(made, crop=False)
+
+
+_NARROW = 12
+"""Columns whose cells may be broken in several lines are not made narrower than this many characters."""
 
 
 def table(*columns: str, title: str | None = None) -> Table:

@@ -11,7 +11,7 @@ from rich.text import Text
 from repzone import shipped
 from repzone.cli.database import open_server
 from repzone.cli.options import ConfigOption, Output, OutputOption, parse_since
-from repzone.cli.output import console, counted, print_json, table, utc
+from repzone.cli.output import console, counted, print_json, print_table, table, utc
 from repzone.cli.progress import event_bar
 from repzone.cli.simulated import print_objects, print_tables
 from repzone.cli.wall import clock
@@ -94,7 +94,7 @@ def check(
     made = table("key", "in force", "in the file")
     for key, old, value in found:
         made.add_row(Text(key), Text(old or "-"), Text(value or "-"))
-    console.print(made)
+    print_table(made)
 
 
 @app.command()
@@ -158,7 +158,7 @@ def _print_words(policy: Policy) -> None:
             *(category, f"{rules.threshold:,}", format_duration(rules.window), ", ".join(lengths), spared),
             "shadow" if rules.shadow else "",
         )
-    console.print(made)
+    print_table(made)
     brake = f"{policy.brake_listings:,}" if policy.brake_listings else "1,000, or a fifth of the active ones if more"
     console.print(
         f"The first listing lasts for the first length, the next for the next; one counts for "
@@ -174,7 +174,7 @@ def _print_words(policy: Policy) -> None:
 
 
 def _print_versions(rulebook: Rulebook) -> None:
-    made = table(">version", "in force from", "changed")
+    made = table(">version", "!in force from", "changed")
     before: Policy | None = None
     for version in rulebook.versions:
         changed = [key for key, _, _ in differences(before, version.policy)] if before else []
@@ -185,5 +185,5 @@ def _print_versions(rulebook: Rulebook) -> None:
         )
         made.add_row(str(version.id), begin, ", ".join(changed))
         before = version.policy
-    console.print(made)
+    print_table(made)
     console.print()

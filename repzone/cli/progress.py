@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from repzone.cli.output import errors
+from repzone.cli.output import errors, plain
 from repzone.jobs import intake
+
+_DESCRIPTION = TextColumn("{task.description}", markup=False)  # a file may be called `[bold]` or `:skull:`
 
 
 class _Speed(ProgressColumn):
@@ -26,7 +27,7 @@ class _Speed(ProgressColumn):
 @contextmanager
 def progress_bars() -> Iterator[intake.Progress]:
     """Give what shows the progress of each file that is read; of standard input the length is not known."""
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), _Speed(), TimeRemainingColumn())
+    columns = (_DESCRIPTION, BarColumn(), DownloadColumn(), _Speed(), TimeRemainingColumn())
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bars:
         tasks = {}
         before = {}
@@ -34,7 +35,7 @@ def progress_bars() -> Iterator[intake.Progress]:
         def show(file: Path, done: int, octets: int, lines: int) -> None:
             if file not in tasks:
                 before[file] = lines  # of the files before, and of the first block
-                tasks[file] = bars.add_task(escape(str(file)), total=octets or None, lines=0)
+                tasks[file] = bars.add_task(plain(str(file)), total=octets or None, lines=0)
             bars.update(tasks[file], completed=done, total=octets or None, lines=lines - before[file])
 
         yield show
@@ -43,11 +44,24 @@ def progress_bars() -> Iterator[intake.Progress]:
 @contextmanager
 def event_bar() -> Iterator[Callable[[int, int], None]]:
     """Give what shows how many stored events of how many are done; before the first the database sorts them."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f} events"))
-    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
-        task = bar.add_task("sorting", total=None)
+    with _count_bar("sorting", "replaying", "events") as show:
+        yield show
 
-        def show(done: int, events: int) -> None:
-            bar.update(task, description="replaying", completed=done, total=events or None)
+
+@contextmanager
+def lift_bar() -> Iterator[Callable[[int, int], None]]:
+    """Give what shows how many listings of how many are lifted."""
+    with _count_bar("exempting", "lifting", "listings") as show:
+        yield show
+
+
+@contextmanager
+def _count_bar(first: str, then: str, noun: str) -> Iterator[Callable[[int, int], None]]:
+    columns = (_DESCRIPTION, BarColumn(), TextColumn(f"{{task.completed:,.0f}} {noun}"))
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        task = bar.add_task(first, total=None)
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, description=then, completed=done, total=total or None)
 
         yield show

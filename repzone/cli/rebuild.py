@@ -8,7 +8,7 @@ from rich.text import Text
 from repzone.cli.acting import act
 from repzone.cli.database import open_database
 from repzone.cli.options import ConfigOption, Output, OutputOption, YesOption, parse_since
-from repzone.cli.output import console, counted, print_json, table, utc
+from repzone.cli.output import console, counted, print_json, print_table, table, utc
 from repzone.cli.progress import event_bar
 from repzone.cli.wall import clock
 from repzone.config import load
@@ -63,17 +63,17 @@ def _fields(listing: Stored | Decision | None) -> dict[str, object] | None:
 
 def _print_table(outcome: job.Outcome, *, pruned: bool, corrected: bool) -> None:
     if pruned:
-        lost = f"Older events were pruned: this begins at {format_instant(outcome.since)}."
+        lost = f"Events are not kept for so long: this begins at {format_instant(outcome.since)}."
         console.print(lost, style="yellow")
     found = outcome.differences
     if not found:
         console.print("Every listing is as the events ask for.")
         return
-    made = table("client", "category", "", "as stored", "as rebuilt")
+    made = table("!client", "category", "", "as stored", "as rebuilt")
     for one in found[:SHOWN]:
         kind = Text(one.kind, style=STYLES[one.kind])
         made.add_row(str(one.client), one.category, kind, _bounds(one.stored), _bounds(one.made))
-    console.print(made)
+    print_table(made)
     if len(found) > SHOWN:
         console.print(f"... and {counted(len(found) - SHOWN, 'other')}; all with -o json.")
     counts = {kind: sum(one.kind == kind for one in found) for kind in job.KINDS}

@@ -1,9 +1,10 @@
 """What a simulation found in; tables, a chart, or JSON Lines out."""
 
 import plotext  # type: ignore[import-untyped]
+from rich.table import Table
 from rich.text import Text
 
-from repzone.cli.output import console, counted, print_json, table, utc
+from repzone.cli.output import console, counted, print_json, print_table, table, utc
 from repzone.jobs.simulate import KINDS, SIDES, Compared, Outcome, Tally
 from repzone.reasons import COUNTED
 from repzone.zone.texts import format_instant
@@ -63,17 +64,17 @@ def _hours(tally: Tally) -> float:
 def print_tables(outcome: Outcome) -> None:
     """Print what changes, first in sum, then for whom; and the chart."""
     if outcome.since > outcome.wanted:
-        lost = f"Older events were pruned: this begins at {format_instant(outcome.since)}."
+        lost = f"Events are not kept for so long: this begins at {format_instant(outcome.since)}."
         console.print(lost, style="yellow")
     span = f"{format_instant(outcome.since)} to {format_instant(outcome.until)}"
     console.print(f"{counted(outcome.events, 'event')}, {span}. Numbers are now → then.")
-    console.print(_categories(outcome))
+    print_table(_categories(outcome))
     for kind in KINDS:
         if kind != "same" or outcome.kinds[kind]:
             console.print(f"{outcome.kinds[kind]:>9,}  {WORDS[kind]}")
     if outcome.most:
         console.print("\nClients that change most:")
-        console.print(_clients(outcome.most))
+        print_table(_clients(outcome.most))
     else:
         console.print("\nNothing would be different.")
     if any(map(any, (outcome.active[side].counts() for side in SIDES))):
@@ -81,7 +82,7 @@ def print_tables(outcome: Outcome) -> None:
         print(_chart(outcome))
 
 
-def _categories(outcome: Outcome) -> object:
+def _categories(outcome: Outcome) -> Table:
     made = table("category", ">listings", ">hours", ">clients", ">with clean mail", ">spared", ">shadow")
     for category in COUNTED:
         old, new = (outcome.tallies[side][category] for side in SIDES)
@@ -99,8 +100,8 @@ def _pair(old: int, new: int) -> Text:
     return Text(f"{old:,} → {new:,}" if old != new else f"{old:,}", style=style)
 
 
-def _clients(most: list[Compared]) -> object:
-    made = table("client", "", ">listings", ">hours", "clean mail")
+def _clients(most: list[Compared]) -> Table:
+    made = table("!client", "", ">listings", ">hours", "clean mail")
     for one in most:
         hours = _pair(one.old.seconds // 3600, one.new.seconds // 3600)
         clean = Text("delivered", style="yellow") if one.delivered else ""

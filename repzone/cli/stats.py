@@ -8,7 +8,7 @@ import typer
 
 from repzone.cli.database import open_database
 from repzone.cli.options import ConfigOption, Output, OutputOption, parse_since
-from repzone.cli.output import bar, console, counted, print_json, shown, table, utc
+from repzone.cli.output import bar, console, counted, print_json, print_table, shown, table, utc
 from repzone.cli.wall import clock
 from repzone.config import load
 from repzone.reasons import CATEGORIES, COUNTED
@@ -137,7 +137,7 @@ def _print_days(found: Statistics) -> None:
         made.add_row(
             day, *(f"{number:,}" for number in numbers), bar(by_day[day], most, min(30, max(0, console.width - 74)))
         )
-    console.print(made)
+    print_table(made)
 
 
 def _print_counts(what: str, counts: Counter[str], limit: int, which: str = "") -> None:
@@ -151,7 +151,7 @@ def _print_counts(what: str, counts: Counter[str], limit: int, which: str = "") 
         made.add_row(
             f"{len(counts) - limit:,} more", f"{counts.total() - sum(n for _, n in counts.most_common(limit)):,}", ""
         )
-    console.print(made)
+    print_table(made)
 
 
 def _print_networks(found: Statistics) -> None:
@@ -160,7 +160,7 @@ def _print_networks(found: Statistics) -> None:
         most = found.networks[0].count
         for one in found.networks:
             made.add_row(str(one.network), f"{one.count:,}", f"{one.addresses:,}", bar(one.count, most))
-        console.print(made)
+        print_table(made)
 
 
 def _print_offenders(found: Statistics) -> None:
@@ -171,4 +171,4 @@ def _print_offenders(found: Statistics) -> None:
             made.add_row(
                 str(one.client), f"{one.listings:,}", ordinal(one.offence), f"{one.hits:,}", bar(one.listings, most)
             )
-        console.print(made)
+        print_table(made)

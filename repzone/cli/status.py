@@ -9,7 +9,7 @@ from rich.text import Text
 from repzone import __version__, shipped
 from repzone.cli.database import open_server
 from repzone.cli.options import ConfigOption, Output, OutputOption
-from repzone.cli.output import console, counted, long, plain, print_json, shown, table, utc
+from repzone.cli.output import console, counted, long, plain, print_json, print_table, shown, table, utc
 from repzone.cli.wall import clock
 from repzone.config import EMBEDDED, Settings, load, load_zones
 from repzone.errors import ConfigError
@@ -133,7 +133,7 @@ def _print_sources(state: State) -> None:
     order: tuple[Standing, ...] = ("silent", "quiet", "fine", "once")
     for source, standing in sorted(state.standings.items(), key=lambda pair: order.index(pair[1])):
         made.add_row(*_source_row(source, standing, state.now))
-    console.print(made)
+    print_table(made)
 
 
 def _source_row(source: Source, standing: Standing, now: int) -> tuple[str | Text, ...]:

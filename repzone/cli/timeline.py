@@ -12,7 +12,7 @@ from rich.text import Text
 from repzone.cli.check import print_found
 from repzone.cli.listed import reasons_text
 from repzone.cli.listings import STYLES
-from repzone.cli.output import console, counted, long, plain, print_indented, table, within
+from repzone.cli.output import console, counted, long, plain, print_indented, print_table, table, within
 from repzone.model import Exemption
 from repzone.policy.outlook import Outlook
 from repzone.policy.rules import Rulebook
@@ -190,7 +190,7 @@ def _print_events(told: Told) -> None:
         made = table("  reason", ">offences", "!first", "!last")
         for reason, seen in dossier.reasons.items():
             made.add_row(f"  {reason}", f"{seen.count:,}", format_instant(seen.first), format_instant(seen.last))
-        console.print(made)
+        print_table(made)
         _head("Its last events")
         _print_lines(dossier.events, told)
     else:

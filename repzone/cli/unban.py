@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from repzone.cli.acting import act, acting, by_category, keys_of, looking, said
+from repzone.cli.acting import act, acting, by_category, keys_of, looking, said, some
 from repzone.cli.listed import listing_fields
 from repzone.cli.options import ConfigOption, Output, OutputOption, YesOption, parse_network, parse_since
 from repzone.cli.output import console, counted, print_json, utc
@@ -185,8 +185,7 @@ def _print_many(found: Preview, because: str, *, false_positive: bool, yes: bool
     console.print(f"{does} {counted(running, 'listing')}{what}{said(because)}.", markup=False, soft_wrap=True)
     if false_positive:
         console.print(f"{undoes} {counted(found.ended, 'listing')} that had ended.", soft_wrap=True)
-    console.print(
-        f"Clients, the last first: {', '.join(map(str, found.clients))} \N{HORIZONTAL ELLIPSIS}", soft_wrap=True
-    )
+    named = some(found.clients, found.total)
+    console.print(f"Clients, the last first: {named}.", soft_wrap=True)
     if not yes:
         console.print("Nothing is changed yet: --yes does it.")

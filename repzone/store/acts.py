@@ -56,6 +56,13 @@ def store_act(connection: sa.Connection, done: Act, **details: Any) -> int:
     return add_act(connection, done.author, done.verb, done.subject, done.reason, done.at, known)
 
 
+def count_in_act(connection: sa.Connection, number: int, name: str, more: int) -> None:
+    """Add to one of the counts among the details of an act, which goes on in several transactions."""
+    had = sa.func.coalesce(act.c.details[name].as_integer(), 0)
+    details = act.c.details.op("||")(sa.func.jsonb_build_object(name, had + more))
+    connection.execute(act.update().where(act.c.id == number).values(details=details))
+
+
 def load_acts(connection: sa.Connection, *, since: int = 0, most: int | None = None) -> list[Act]:
     """Give the acts from an instant on, the newest first."""
     columns = act.c

@@ -8,14 +8,14 @@ two did not see each other.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 
 from repzone.model import Client, Exemption
 from repzone.reasons import Category
-from repzone.store.acts import Act, lock_acts, store_act, utc
+from repzone.store.acts import Act, count_in_act, lock_acts, store_act, utc
 from repzone.store.changes import add_changes, add_exemption_changes, lock_serials
 from repzone.store.engine import instant, seconds
 from repzone.store.lookup import OWN
@@ -25,13 +25,16 @@ from repzone.store.tables import exemption
 @dataclass(frozen=True, slots=True)
 class Exempted:
     """How many exemptions are new, how many got another comment or end, how many were so already; the listings that
-    were lifted, by client and category.
+    were lifted, by client and category. `left` are the exemptions, by number, inside of which more may have to be
+    lifted; `act` is the number of the act that did it.
     """
 
     new: int
     replaced: int
     same: int
     lifted: tuple[tuple[Client, Category], ...]
+    left: tuple[int, ...] = ()
+    act: int | None = field(default=None, compare=False)
 
 
 def load_exemptions(connection: sa.Connection) -> list[Exemption]:
@@ -63,7 +66,7 @@ def store_own_networks(connection: sa.Connection, networks: Iterable[Client], no
     new = _insert(connection, [{"network": network, **row} for network in added])
     gone = exemption.update().where(mine, columns.network.in_(ended)).values(ended=instant(now))
     old = sorted(connection.scalars(gone.returning(columns.id)))
-    lifted = _lift(connection, new, now)
+    lifted, _ = _lift(connection, new, now)
     act = Act(now, OWN, "configure", OWN, "", {"added": added, "ended": ended, "lifted": len(lifted)})
     _add_changes(connection, [*new, *old], lifted, now, store_act(connection, act))
 
@@ -73,10 +76,13 @@ def add_exemptions(
     networks: Mapping[Client, str],
     ended: int | None,
     act: Act,
+    most: int | None = None,
 ) -> Exempted:
     """Exempt networks, each with its comment, from now to `ended` (None: for good), and lift the listings inside.
 
-    Exemptions of the same networks that the operator has in force get the new comment and end.
+    Exemptions of the same networks that the operator has in force get the new comment and end. Where more than `most`
+    listings lie inside, only those are lifted: `lift` does the others, in transactions of their own. No look-up finds
+    them any more in any case, as they are exempt.
     """
     lock_acts(connection)
     now = act.at
@@ -84,7 +90,8 @@ def add_exemptions(
     new = [network for network in networks if network not in held]
     other = {held[one][0]: one for one in networks if one in held and held[one][1:] != (networks[one], ended)}
     same = len(networks) - len(new) - len(other)
-    if not new and not other:
+    known = [number for number, *_ in held.values()]
+    if not new and not other and not find_inside(connection, known, now, 1):
         return Exempted(0, 0, same, ())
     row = {"author": act.author, "ended": None if ended is None else instant(ended)}
     begin = {"added": instant(now), **row}
@@ -92,11 +99,33 @@ def add_exemptions(
     if other:
         replaced = [{"number": number, "words": networks[one], **row} for number, one in sorted(other.items())]
         connection.execute(_REPLACE, replaced)
-    lifted = _lift(connection, numbers, now)
+    lifted, more = _lift(connection, [*numbers, *known], now, most)
     counts = {"new": len(new), "replaced": len(other), "lifted": len(lifted)}
     number = store_act(connection, act, **counts, until=None if ended is None else utc(ended))
     _add_changes(connection, [*numbers, *sorted(other)], lifted, now, number)
-    return Exempted(len(new), len(other), same, tuple(sorted((one.client, one.category) for one in lifted)))
+    left = (*numbers, *known) if more else ()
+    return Exempted(len(new), len(other), same, _named(lifted), left, number)
+
+
+def find_inside(
+    connection: sa.Connection, exemption_ids: Sequence[int], now: int, most: int | None = None
+) -> list[int]:
+    """Give the numbers of the listings wholly inside these exemptions that run now, held ones too; `most` at most."""
+    arguments = {"ids": list(exemption_ids), "now": instant(now), "most": most}
+    return sorted(set(connection.scalars(_INSIDE, arguments)))
+
+
+def lift(
+    connection: sa.Connection, listing_ids: Sequence[int], now: int, act: int | None
+) -> tuple[tuple[Client, Category], ...]:
+    """Reverse those of these listings that still run, as from `now`, and count them in the act that exempted them."""
+    lock_acts(connection)
+    lifted = _reverse(connection, listing_ids, now)
+    if lifted:
+        if act is not None:
+            count_in_act(connection, act, "lifted", len(lifted))
+        add_changes(connection, [one.id for one in lifted], now, act)
+    return _named(lifted)
 
 
 def end_exemption(connection: sa.Connection, network: Client, act: Act) -> int:
@@ -147,11 +176,25 @@ def _load_held(
     return {Client.from_text(network): (number, *kept) for network, number, *kept in connection.execute(query)}
 
 
-def _lift(connection: sa.Connection, exemption_ids: Sequence[int], now: int) -> list[_Lifted]:
-    """Reverse the listings wholly inside these exemptions that run now, held ones too; locks the serials."""
+def _lift(
+    connection: sa.Connection, exemption_ids: Sequence[int], now: int, most: int | None = None
+) -> tuple[list[_Lifted], bool]:
+    """Reverse what lies inside these exemptions, `most` at most, and tell whether there may be more.
+
+    Locks the serials: whoever decided without seeing the exemptions has committed, and is seen.
+    """
     lock_serials(connection)
-    rows = connection.execute(_LIFT, {"ids": list(exemption_ids), "now": instant(now)})
+    inside = find_inside(connection, exemption_ids, now, None if most is None else most + 1)
+    return _reverse(connection, inside[:most], now), most is not None and len(inside) > most
+
+
+def _reverse(connection: sa.Connection, listing_ids: Sequence[int], now: int) -> list[_Lifted]:
+    rows = connection.execute(_REVERSE, {"ids": list(listing_ids), "now": instant(now)})
     return sorted((_Lifted(number, Client.from_text(key), category) for number, key, category in rows), key=_by_id)
+
+
+def _named(lifted: Iterable[_Lifted]) -> tuple[tuple[Client, Category], ...]:
+    return tuple(sorted((one.client, one.category) for one in lifted))
 
 
 def _by_id(one: _Lifted) -> int:
@@ -172,14 +215,25 @@ _REPLACE = (
     .values(comment=sa.bindparam("words"), author=sa.bindparam("author"), ended=sa.bindparam("ended"))
 )
 
-# The range of listing_key_category_began_key, and then exactly. What a sweep has locked has ended.
-_LIFT = sa.text("""
+# The range of listing_key_category_began_key. OFFSET 0 has each exemption look up its own range and nothing else.
+_INSIDE = sa.text("""
+SELECT inside.id FROM exemption
+CROSS JOIN LATERAL (
+    SELECT id, state, expires FROM listing
+    WHERE key >= network(network)
+        AND key <= set_masklen(broadcast(network), CASE family(network) WHEN 4 THEN 32 ELSE 128 END)
+    OFFSET 0
+) AS inside
+WHERE exemption.id = ANY(CAST(:ids AS integer[])) AND state IN ('active', 'held') AND expires > :now
+LIMIT :most""")
+
+# listing_pkey. What a sweep has locked has ended; what it has swept since `now` was lifted before.
+_REVERSE = sa.text("""
 UPDATE listing SET state = 'reversed', expires = greatest(began, :now)
 WHERE id IN (
-    SELECT listing.id FROM exemption JOIN listing ON key BETWEEN network AND set_masklen(
-            broadcast(network), CASE family(network) WHEN 4 THEN 32 ELSE 128 END) AND key <<= network
-    WHERE exemption.id = ANY(CAST(:ids AS integer[])) AND state IN ('active', 'held') AND expires > :now
-    FOR NO KEY UPDATE OF listing SKIP LOCKED
+    SELECT id FROM listing
+    WHERE id = ANY(CAST(:ids AS bigint[])) AND state IN ('active', 'held', 'expired') AND expires > :now
+    FOR NO KEY UPDATE SKIP LOCKED
 )
 RETURNING id, key, category""")
 

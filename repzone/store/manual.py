@@ -108,6 +108,7 @@ class Preview:
     held: int
     ended: int
     clients: tuple[Client, ...]
+    total: int
 
 
 def preview(connection: sa.Connection, choice: Choice, now: int, most: int = 10) -> Preview:
@@ -127,6 +128,7 @@ def preview(connection: sa.Connection, choice: Choice, now: int, most: int = 10)
         held=sum(row[2] for row in rows),
         ended=sum(row[3] for row in rows),
         clients=tuple(map(Client.from_text, keys)),
+        total=int(connection.scalar(sa.select(sa.func.count(sa.distinct(columns.key))).where(*chosen)) or 0),
     )
 
 

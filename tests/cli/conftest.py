@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,8 +74,10 @@ def run_here(
     monkeypatch.setenv("REPZONE_DATABASE_URL", migrated_url)
 
     def run(*words: str, text: str = "", **more: str) -> Done:
-        with monkeypatch.context() as patch:
-            patch.setattr(sys, "stdin", io.StringIO(text))
+        with monkeypatch.context() as patch, tempfile.TemporaryFile("w+", encoding="utf-8") as stdin:
+            stdin.write(text)
+            stdin.seek(0)
+            patch.setattr(sys, "stdin", stdin)
             for name, value in more.items():
                 patch.setenv(name, value)
             capsys.readouterr()

@@ -6,10 +6,20 @@ import socket
 from pathlib import Path
 
 import psycopg
+import pytest
 
+from repzone.serve import client, doctor
 from tests.cli.conftest import Done, Run
 from tests.cli.test_commands import ago, offences
 from tests.cli.test_serve import serving
+
+
+@pytest.fixture
+def run(run_here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs commands in this process; the resolver is this machine's own, as one far away could be silent for long."""
+    monkeypatch.setattr(doctor, "RESOLV_CONF", tmp_path / "resolv.conf")
+    (tmp_path / "resolv.conf").touch()
+    return run_here
 
 
 def levels(done: Done) -> dict[str, str]:
@@ -37,7 +47,8 @@ def test_a_server_that_answers_from_logs_that_are_read_is_well(run: Run, migrate
         )
 
 
-def test_what_is_wrong_is_said_with_what_mends_it(run: Run, tmp_path: Path) -> None:
+def test_what_is_wrong_is_said_with_what_mends_it(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "TIMEOUT", 0.1)  # nobody will answer
     (tmp_path / "repzone.toml").write_text('logs = ["mail.log"]\n')
     with socket.socket(type=socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from repzone.cli import init
 from repzone.cli.mynetworks import Trusted, parse
+from repzone.config import load
 from repzone.model import Client
 from tests.cli.conftest import Run
 from tests.fix_db import missing
@@ -50,6 +52,18 @@ def test_without_networks_of_its_own_in_main_cf_nothing_is_taken_over(run_here: 
     (done,) = run_here("init", "-o", "json", MAIL_CONFIG=str(postfix)).objects
     assert done["own_networks"] == []
     assert "\nown_networks = []" in (postfix.parent / "repzone.toml").read_text()
+
+
+def test_in_etc_the_state_goes_where_the_systemd_units_may_write(
+    run_here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(init, "SYSTEM", tmp_path / "repzone.toml")
+    said = run_here("init", PATH="").out
+    assert "go to /var/lib/repzone, as the systemd units have it" in said
+    assert load(tmp_path / "repzone.toml").state_dir == Path("/var/lib/repzone")
+    assert "/var/lib" not in run_here("init", PATH="").out  # it was written before
+    assert "/var/lib" not in run_here("init", "-c", "other/repzone.toml", PATH="").out
+    assert load(tmp_path / "other" / "repzone.toml").state_dir == tmp_path / "other" / "state"
 
 
 def test_a_faulty_postfix_is_no_reason_to_fail(run_here: Run, postfix: Path) -> None:

@@ -21,7 +21,9 @@ def test_a_bar_with_speed_and_time_left_is_shown_on_a_terminal_only(
     with progress.progress_bars() as show:
         show(Path("mail.log"), 1_000, 4_000, 10)
         show(Path("mail.log"), 2_000, 4_000, 500_000)
+        show(Path(":skull:[b].log"), 1, 2, 500_001)
     assert ("mail.log" in screen.getvalue()) == terminal
     assert ("lines/s" in screen.getvalue()) == terminal
     assert ("2.0/4.0 kB" in screen.getvalue()) == terminal
+    assert (":skull:[b].log" in screen.getvalue()) == terminal
     assert terminal or screen.getvalue() == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -12,12 +13,18 @@ from repzone.store.events import add_days, add_events, add_hits
 from repzone.store.policies import load_rulebook
 from repzone.store.positions import open_source
 from repzone.store.traffic import add_traffic
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, runner
 from tests.cli.hostile import WORDS, is_harmless
 from tests.store.samples import DAY, HOUR, add_listings, add_policy, add_spared
 
 NOW = int(time.time())  # noqa: TID251 - these tests play the operator's world
 C = Client.from_text
+
+
+@pytest.fixture
+def run(run_here: Run) -> Run:
+    """Runs commands in this process: what they print is the point."""
+    return run_here
 
 
 @pytest.fixture
@@ -92,5 +99,7 @@ def test_no_name_of_a_log_or_component_is_obeyed(run: Run, filled: Engine) -> No
         assert is_harmless(run("stats", *words).out)
 
 
-def test_an_output_of_another_encoding_gets_bars_that_it_can_show(run: Run, filled: Engine) -> None:
+@pytest.mark.usefixtures("filled")
+def test_an_output_of_another_encoding_gets_bars_that_it_can_show(tmp_path: Path, migrated_url: str) -> None:
+    run = runner(tmp_path, {"REPZONE_DATABASE_URL": migrated_url})
     assert "timeout      1,200  ##############################" in run("stats", PYTHONIOENCODING="ascii").out

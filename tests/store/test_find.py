@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import random
-from typing import get_args
+from collections.abc import Iterator
+from typing import Any, get_args
 
 import pytest
+import sqlalchemy as sa
 
 from repzone.model import STATES, Client, Exemption, Listing
 from repzone.reasons import CATEGORIES
-from repzone.store.engine import Engine
+from repzone.store import find
+from repzone.store.engine import Engine, instant
 from repzone.store.find import Sort, Wanted, count_listings, find_listings, stream_listings
 from repzone.store.overview import load_overview
 from repzone.zone.table import MemoryTable
-from tests.store.samples import DAY, HOUR, NOW, add_exemptions, add_listings
+from tests.store.samples import DAY, HOUR, NOW, add_exemptions, add_listings, execute
 
 C = Client.from_text
 LISTINGS = (
@@ -108,6 +111,42 @@ def test_only_what_lies_wholly_in_an_exemption_in_force_is_not_listed(filled: En
     )
     assert found(filled, Wanted()) == ["198.51.100.0/24", "192.0.2.2", "2001:db8:1:2::/64"]
     assert "192.0.2.1" in found(filled, Wanted(everything=True))
+
+
+def test_each_exemption_looks_up_its_own_range_whatever_the_planner_believes(engine: Engine) -> None:
+    """Where it believes that next to no listing is active, it would look at all of them for every exemption.
+
+    That takes minutes. Pages that were looked at tell, not the clock.
+    """
+    execute(
+        engine,
+        "INSERT INTO listing (key, category, offence, began, expires, state, created) SELECT '198.18.0.0'::inet + n, "
+        "'auth', 1, to_timestamp(:now), to_timestamp(:now) + interval '1 h', 'expired', now() "
+        "FROM generate_series(1, 6000) n",
+        {"now": NOW - 9},
+    )
+    execute(
+        engine,
+        "INSERT INTO exemption (network, added, comment, author) SELECT set_masklen('198.18.0.0'::inet + n * 8, 31), "
+        "to_timestamp(:now), '', '' FROM generate_series(0, 299) n",
+        {"now": NOW - 9},
+    )
+    execute(engine, "ANALYZE listing, exemption")
+    execute(engine, "UPDATE listing SET state = 'active'")
+    with engine.connect() as connection:
+        explain = sa.text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {find._EXEMPT.text}")
+        plan = connection.execute(explain, {"now": instant(NOW)}).scalar_one()[0]["Plan"]
+        assert count_listings(connection, Wanted(), NOW) == 6000 - 2 * 300 + 1
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 20 * 300
+    ranges = [one for one in nodes(plan) if one.get("Relation Name") == "listing"]
+    assert {one.get("Index Name") for one in ranges} == {"listing_key_category_began_key"}
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a plan's node and all below it."""
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from nodes(below)
 
 
 @pytest.mark.parametrize("seed", range(3))

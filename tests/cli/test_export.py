@@ -1,0 +1,73 @@
+"""`zone export`: a file of what the zone says now, whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+
+BLOCK = 'apex = "bl.example.net"\nnameservers = ["ns.example.net"]\n'
+ALLOW = 'apex = "wl.example.net"\nkind = "allow"\nnameservers = ["ns.example.net"]\n'
+
+
+@pytest.fixture(autouse=True)
+def listed(run_here: Run, tmp_path: Path) -> None:
+    """Two zones, a ban with a hole."""
+    (tmp_path / "zones").mkdir()
+    (tmp_path / "zones" / "bl.toml").write_text(BLOCK)
+    (tmp_path / "zones" / "wl.toml").write_text(ALLOW)
+    (tmp_path / "repzone.toml").write_text('zones_dir = "zones"\n')
+    run_here("ban", "192.0.2.0/24", "--reason", "x", "--yes")
+    run_here("allow", "add", "192.0.2.8", "--comment", "x")
+
+
+@pytest.mark.parametrize(
+    ("form", "line"),
+    [
+        ("csv", "192.0.2.8,,,\n192.0.2.0/24,127.0.0.64,300,"),
+        ("postfix", "192.0.2.8 DUNNO\n192.0.2.0/24 REJECT Blocked by the operator: 192.0.2.0/24 is listed until "),
+        ("bind", '8.2.0.192 TYPE65280 \\# 0\n*.2.0.192 300 A 127.0.0.64\n*.2.0.192 300 TXT "Blocked'),
+        ("rpz", "32.8.2.0.192.rpz-ip CNAME rpz-passthru.\n24.0.2.0.192.rpz-ip 300 CNAME .\n"),
+        ("rbldnsd", "!192.0.2.8\n192.0.2.0/24 :127.0.0.64:Blocked by the operator: $ is listed until "),
+        ("nftables", "{\n\t192.0.2.0-192.0.2.7,\n\t192.0.2.9-192.0.2.255\n}\n"),
+    ],
+)
+def test_each_format_has_the_ban_and_its_hole(run_here: Run, form: str, line: str) -> None:
+    done = run_here("zone", "export", "--format", form)
+    assert (done.code, line in done.out) == (0, True), done.out
+
+
+def test_an_allow_zone_has_the_exemptions(run_here: Run) -> None:
+    done = run_here("zone", "export", "--format", "postfix", "WL.example.net.")
+    assert done.out.splitlines()[1:] == ["192.0.2.8 OK"]
+
+
+def test_a_file_is_replaced_and_keeps_its_mode(run_here: Run, tmp_path: Path) -> None:
+    file = tmp_path / "table"
+    file.write_text("before")
+    file.chmod(0o640)
+    assert run_here("zone", "export", "--format", "postfix", "--to", "table").out == ""
+    assert file.read_text().startswith("# bl.example.net, serial 2\n192.0.2.8 DUNNO\n")
+    assert (file.stat().st_mode & 0o777, list(tmp_path.glob("table*"))) == (0o640, [file])
+
+
+def test_what_cannot_be_written_changes_nothing(run_here: Run, tmp_path: Path) -> None:
+    done = run_here("zone", "export", "--format", "csv", "--to", "no/table")
+    assert (done.code, done.err) == (1, "repzone: no/table: cannot be written: No such file or directory\n")
+    (tmp_path / "folder").mkdir()
+    assert run_here("zone", "export", "--format", "csv", "--to", "folder").code == 1
+    assert [file.name for file in tmp_path.glob("folder*")] == ["folder"]
+
+
+def test_of_a_paused_zone_nobody_is_written(run_here: Run) -> None:
+    run_here("zone", "pause", "bl.example.net")
+    assert run_here("zone", "export", "--format", "csv").out == "network,addresses,ttl,text\n"
+
+
+def test_the_zone_is_named_where_it_is_in_doubt(run_here: Run, tmp_path: Path) -> None:
+    done = run_here("zone", "export", "--format", "csv", "xx.example.net")
+    assert "there is no zone 'xx.example.net'; there are: bl.example.net, wl.example.net" in done.err
+    (tmp_path / "zones" / "bl.toml").write_text(ALLOW.replace("wl.", "al."))
+    assert "name one zone of: al.example.net, wl.example.net" in run_here("zone", "export", "--format", "csv").err
