@@ -29,6 +29,8 @@ bench: install ## speed and size beside peers (apt-get install pflogsumm fail2ba
 	$(BIN)/python -m bench.store
 	$(BIN)/python -m bench.follow
 	$(BIN)/python -m bench.dns
+	$(BIN)/python -m bench.overload
+	$(BIN)/python -m bench.ready
 	$(BIN)/python -m bench.calculate
 	$(BIN)/python -m bench.startup
 

@@ -35,6 +35,9 @@ from repzone.zone.definition import Zone, arrange
 RETRY = 1.0
 """Seconds between two tries to open the database."""
 
+READY_POLL = 0.01
+"""Seconds between two looks at whether there is something to answer from, until there is."""
+
 STUCK = 300.0
 """Seconds without a turn after which the thread that follows the database is taken for dead."""
 
@@ -93,12 +96,13 @@ def dns(config: ConfigOption = None) -> None:
 
     Example: REPZONE_DNS_LISTEN=0.0.0.0:53 repzone serve dns
     """
+    began = time.monotonic()
     set_up_logging(quiet=False)
     settings = load(config)
     served = Served(arrange(load_zones(settings)), settings.max_stale, meter=Meter(settings.query_log))
     served.feed.folder = settings.state_dir
     restore(served.feed, settings.state_dir, clock(), time.monotonic())
-    asyncio.run(_Service(settings, served).run())
+    asyncio.run(_Service(settings, served, began).run())
 
 
 @app.command()
@@ -135,8 +139,8 @@ def everything(config: ConfigOption = None) -> None:
 class _Service:
     """A server with the threads behind it: one follows the database, one writes snapshots."""
 
-    def __init__(self, settings: Settings, served: Served) -> None:
-        self._settings, self._served = settings, served
+    def __init__(self, settings: Settings, served: Served, began: float) -> None:
+        self._settings, self._served, self._began = settings, served, began
         self._engine: Engine | None = None
         self._failure: RepzoneError | None = None
         self._ending = threading.Event()
@@ -162,9 +166,10 @@ class _Service:
             for thread in (self._follower, self._keeper):
                 thread.start()
             notify("READY=1", f"STATUS={self._status()}")
-            life = self._loop.create_task(keep_alive(self._is_alive))
+            tasks = [self._loop.create_task(task) for task in (keep_alive(self._is_alive), self._tell_ready())]
             await self._stop.wait()
-            life.cancel()
+            for task in tasks:
+                task.cancel()
             notify("STOPPING=1")
         finally:
             self._ending.set()
@@ -174,6 +179,12 @@ class _Service:
             await asyncio.to_thread(self._join, end)
         if self._failure is not None:
             raise self._failure
+
+    async def _tell_ready(self) -> None:
+        """Tell the log when listings are answered, and how many seconds after the start that is."""
+        while unready(self._served.view()):
+            await asyncio.sleep(READY_POLL)
+        log.info("dns.ready", serial=self._served.feed.serial, seconds=round(time.monotonic() - self._began, 3))
 
     def _sample(self, server: DnsServer) -> None:
         """Have hits logged, whichever core answers them."""

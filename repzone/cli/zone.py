@@ -8,6 +8,7 @@ import typer
 
 from repzone.cli.accept import accept
 from repzone.cli.acting import BecauseOption, act, acting, looking, said
+from repzone.cli.export import export
 from repzone.cli.options import ConfigOption, Output, OutputOption
 from repzone.cli.output import console, plain, print_json, shown, table, utc
 from repzone.config import load, load_zones
@@ -22,6 +23,7 @@ app = typer.Typer(
     help="The zones: how they are defined, and whether they answer.", no_args_is_help=True, add_completion=False
 )
 app.command()(accept)
+app.command()(export)
 ApexesArgument = Annotated[list[str] | None, typer.Argument(metavar="APEX", help="Zones; all unless named.")]
 
 

@@ -161,7 +161,8 @@ static inline bool find_exempt(const State *state, const Client *client, uint32_
 {
     const Family *family = &state->families[EXEMPTED][family_number(client->version)];
     for (unsigned number = 0; number < family->count; number++)
-        if (find_exemption(family->indexes[number], client, now, found)) {
+        if (family->indexes[number]->length <= client->length &&
+            find_exemption(family->indexes[number], client, now, found)) {
             *length = family->indexes[number]->length;
             return true;
         }

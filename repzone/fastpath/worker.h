@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 
+#include "backlog.h"
 #include "core.h"
 #include "queue.h"
 
@@ -47,6 +48,7 @@ typedef struct {
     pthread_t thread;
     Tally tally;
     Queue queue;
+    Backlog backlog;
     unsigned sending;
     uint64_t chance; /* state of the sampler, never 0 */
     struct mmsghdr in[BATCH], out[BATCH];
@@ -226,12 +228,14 @@ static inline void *work(void *argument)
     for (unsigned last = 0; last < LAST_BATCHES;) {
         bool ending = atomic_load_explicit(&worker->shared->ending, memory_order_acquire);
         int received = recvmmsg(worker->socket, worker->in, BATCH, ending ? MSG_DONTWAIT : MSG_WAITFORONE, NULL);
-        if (received > 0)
+        if (received > 0) {
+            backlog_keep(&worker->backlog, received == BATCH);
             handle_batch(worker, (unsigned)received);
-        else if (ending)
+        } else if (ending) {
             break;
-        else if (errno != EAGAIN && errno != EINTR)
+        } else if (errno != EAGAIN && errno != EINTR) {
             nanosleep(&pause, NULL); /* the network is down, or a client's port was closed */
+        }
         last += ending;
     }
     return NULL;
@@ -246,6 +250,7 @@ static inline int worker_start(Worker *worker)
         setsockopt(worker->socket, SOL_SOCKET, SO_SNDTIMEO, &wake, sizeof wake) < 0)
         return errno;
     prepare_messages(worker);
+    backlog_start(&worker->backlog, worker->socket);
     worker->chance = worker->shared->core->table.seed | 1;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);

@@ -12,6 +12,7 @@ from struct import Struct
 from repzone.model import Client
 from repzone.reasons import CATEGORIES
 from repzone.zone.definition import STATUS, Zone
+from repzone.zone.entry import test_entry
 from repzone.zone.names import Name
 from repzone.zone.rows import pack_address
 from repzone.zone.texts import MAX_TEXT, Template
@@ -36,17 +37,11 @@ def compile_zone(zone: Zone, number: int, soa_times: Sequence[int], *, paused: b
             _counted(_compress(zone.contact, [(zone.name, _APEX), (zone.nameservers[0], _PRIMARY)])),
             bytes(zone.codes.get(category, 0) for category in CATEGORIES),
             *(_counted(text) for text in _texts(zone)),
-            _list(bytes((code,)) + _counted(test_text(zone, code)) for code in zone.test_codes),
+            _list(bytes((code,)) + _counted(test_entry(zone, code).text) for code in zone.test_codes),
             _list(_counted(label) for label in sorted(_own_labels(zone))),
             _networks(zone.allow_query),
         )
     )
-
-
-def test_text(zone: Zone, code: int) -> bytes:
-    """Give the text of the test entry of a code."""
-    category = zone.test_codes[code]
-    return f"Test entry of {zone.apex}{f' for {category}' if category else ''}, always listed".encode()[:MAX_TEXT]
 
 
 def _texts(zone: Zone) -> list[bytes]:

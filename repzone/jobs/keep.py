@@ -42,6 +42,7 @@ def restore(feed: Feed, folder: Path, now: int, monotonic: float) -> None:
         log.error("zone.snapshot_refused", error=str(error))
         return
     feed.serial, feed.paused, feed.looked = found.serial, found.paused, monotonic - (now - found.at)
+    feed.database = found.database
     log.info("zone.restored", serial=found.serial, age=now - found.at, rows=len(found.rows) // rows.ROW.size)
 
 
@@ -83,9 +84,9 @@ class Keeper:
     def write(self) -> None:
         """Write a snapshot of the feed as it is now; why that fails is said once."""
         begin, feed = self._monotonic(), self._feed
-        serial, paused, looked = feed.serial, feed.paused, feed.looked
+        serial, paused, looked, database = feed.serial, feed.paused, feed.looked, feed.database
         now = self._clock()
-        made = snapshot.Snapshot(serial or 0, now - int(begin - looked), rows.dump(feed.table, now), paused)
+        made = snapshot.Snapshot(serial or 0, now - int(begin - looked), rows.dump(feed.table, now), paused, database)
         try:
             snapshot.write(self._folder / snapshot.NAME, made)
         except RepzoneError as error:

@@ -1,8 +1,8 @@
 """Committed changes in, the zone table as it is now: what a server follows the database with.
 
 A snapshot file comes first, if there is one; then what came after its serial. Everything is loaded when there is
-nothing yet, when the database has gone back in time, and when changes that would be needed were pruned. While the
-database is away the last table stays, and its age grows.
+nothing yet, when the database is another one or has gone back in time, and when changes that would be needed were
+pruned. While the database is away the last table stays, and its age grows.
 """
 
 from collections.abc import Callable
@@ -43,11 +43,12 @@ HELD_POLL = 10
 
 @dataclass(slots=True)
 class Feed:
-    """A table and how fresh it is: the last serial in it (None: never loaded), monotonic time of the last look; the
-    apexes of zones that are paused; the reload that is held, if one is, and when it was last compared.
+    """A table and how fresh it is: the last serial in it (None: never loaded), of which database, monotonic time of the
+    last look; the apexes of zones that are paused; the reload that is held, if one is, and when it was last compared.
 
     `folder` is where a reload that is held waits for the operator's word; without one it cannot be given. `turned` is
-    the monotonic time of the follower's last turn, whether the database answers or not.
+    the monotonic time of the follower's last turn, whether the database answers or not. `untold` changes came since the
+    log was last told, at the second `told`.
     """
 
     table: Table
@@ -59,6 +60,9 @@ class Feed:
     held: Held | None = None
     compared: int = 0
     turned: float = 0.0
+    database: str = "-"
+    untold: int = 0
+    told: int = 0
 
     def age(self, monotonic: float) -> int | None:
         """Give the age of the data in whole seconds; None when there is none yet."""
@@ -113,12 +117,13 @@ def _refresh(subscription: Subscription, feed: Feed, now: int) -> None:
     with answering():
         with subscription.within(PATIENCE) as connection:
             serial = current_serial(connection)
-            known = feed.serial is not None and feed.held is None
+            known = feed.serial is not None and feed.held is None and feed.database == subscription.database
             if known and serial != feed.serial:
                 known = _catch_up(connection, feed, serial)
         if not known and _may_load(feed, now):
             with subscription.within(LOAD_PATIENCE) as connection:
-                _load(connection, feed, now)
+                _load(connection, feed, now, subscription.database)
+    _tell(feed, now)
     if now - feed.swept >= SWEEP:
         feed.table.sweep(now)
         feed.swept = now
@@ -135,8 +140,15 @@ def _catch_up(connection: Connection, feed: Feed, serial: int) -> bool:
     for change in changes:
         feed.table.apply(change)
     feed.serial = max(serial, changes[-1].serial if changes else 0)
-    log.info("zone.refreshed", serial=feed.serial, changes=len(changes))
+    feed.untold += len(changes)
     return True
+
+
+def _tell(feed: Feed, now: int) -> None:
+    """Tell the log what changed, once a second at most."""
+    if feed.untold and feed.told != now:
+        log.info("zone.refreshed", serial=feed.serial, changes=feed.untold)
+        feed.untold, feed.told = 0, now
 
 
 def _may_load(feed: Feed, now: int) -> bool:
@@ -148,7 +160,7 @@ def _is_accepted(feed: Feed) -> bool:
     return feed.folder is not None and is_accepted(feed.folder)
 
 
-def _load(connection: Connection, feed: Feed, now: int) -> None:
+def _load(connection: Connection, feed: Feed, now: int, database: str) -> None:
     serial, loaded = load_rows(connection, now)
     if feed.serial is not None:
         log.warning("zone.reloading", serial=feed.serial, current=serial)
@@ -159,7 +171,7 @@ def _load(connection: Connection, feed: Feed, now: int) -> None:
             return
     feed.paused = load_paused(connection)
     rows.load(feed.table, loaded)
-    feed.serial, feed.held = serial, None
+    feed.serial, feed.held, feed.database = serial, None, database
     log.info("zone.loaded", serial=serial, listings=sum(feed.table.counts().values()))
     if feed.folder is not None:
         _try("zone.hold_failed", settle, feed.folder)

@@ -17,7 +17,16 @@ from repzone.shipped import newest_revision
 
 Engine = sa.Engine
 Connection = sa.Connection
-CONNECT_ARGS = {"connect_timeout": 10, "application_name": "repzone", "options": "-c timezone=UTC"}
+CONNECT_ARGS = {
+    "connect_timeout": 10,
+    "application_name": "repzone",
+    "options": "-c timezone=UTC",
+    # A host that is gone without a word is noticed within a minute (seconds, milliseconds); sockets have no use for it.
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
 OLDEST = 15  # NULLS NOT DISTINCT, and what Debian 12 has
 
 

@@ -1,7 +1,7 @@
 """The zone as it was last known in, a file out, and back: what a server starts with before the database answers.
 
-HEADER, apexes of paused zones, rows of `zone.rows`, SHA-256 of all before: a file is whole or refused. It is written
-aside and renamed, so that a kill at any point leaves the one before.
+HEADER, words (the database, apexes of paused zones), rows of `zone.rows`, SHA-256 of all before: a file is whole or
+refused. It is written aside and renamed, so that a kill at any point leaves the one before.
 """
 
 import hashlib
@@ -15,8 +15,8 @@ from repzone.zone.rows import ROW, Rows
 
 NAME = "zone.snapshot"
 MAGIC = b"repzone\n"
-VERSION = 1
-HEADER = Struct("!8sIIQqQ")  # MAGIC, version, octets of apexes, serial, instant, number of rows
+VERSION = 2
+HEADER = Struct("!8sIIQqQ")  # MAGIC, version, octets of words, serial, instant, number of rows
 DIGEST = 32
 
 
@@ -26,19 +26,20 @@ class SnapshotError(RepzoneError):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The zone at a serial, whole at that instant: rows of what is listed and exempt, apexes of paused zones."""
+    """The zone at a serial of a database, whole at that instant: rows of what is listed and exempt, paused zones."""
 
     serial: int
     at: int
     rows: Rows
     paused: frozenset[str] = frozenset()
+    database: str = "-"  # which one, as `Subscription.database`
 
 
 def write(file: Path, snapshot: Snapshot) -> None:
     """Put a snapshot in the place of the one before; SnapshotError when it cannot be written."""
-    apexes = " ".join(sorted(snapshot.paused)).encode()
+    words = " ".join((snapshot.database, *sorted(snapshot.paused))).encode()
     count = len(snapshot.rows) // ROW.size
-    head = HEADER.pack(MAGIC, VERSION, len(apexes), snapshot.serial, snapshot.at, count) + apexes
+    head = HEADER.pack(MAGIC, VERSION, len(words), snapshot.serial, snapshot.at, count) + words
     digest = hashlib.sha256(head)
     digest.update(snapshot.rows)
     aside = file.with_name(file.name + ".new")
@@ -75,7 +76,8 @@ def read(file: Path) -> Snapshot | None:
     rows = whole[start:-DIGEST]
     if len(rows) != count * ROW.size:
         raise SnapshotError(f"{file}: its length and its number of rows differ")
-    return Snapshot(serial, at, rows, frozenset(octets[HEADER.size : start].decode().split()))
+    database, *paused = octets[HEADER.size : start].decode().split()
+    return Snapshot(serial, at, rows, frozenset(paused), database)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -19,10 +19,11 @@ from repzone.store.engine import answering
 
 
 class Subscription:
-    """A connection of its own, in AUTOCOMMIT, that was told to listen."""
+    """A connection of its own, in AUTOCOMMIT, that was told to listen; `database` is which one of all there are."""
 
     def __init__(self, connection: sa.Connection, raw: psycopg.Connection) -> None:
         self._connection, self._raw = connection, raw
+        self.database = ""
 
     def wait(self, seconds: float) -> None:
         """Return when something was notified, at the latest after that many seconds."""
@@ -61,10 +62,15 @@ def subscribe(engine: sa.Engine, channel: str) -> Iterator[Subscription]:
             subscription = Subscription(connection, raw)
             with subscription.within(_LISTEN):
                 connection.exec_driver_sql(f"LISTEN {channel}")
+                subscription.database = str(connection.exec_driver_sql(_IDENTITY).scalar_one())
             yield subscription
 
 
 _LISTEN = 10.0
+
+# Of the server since initdb, and of the database in it: a restored dump and a server of another host are others.
+_IDENTITY = """
+SELECT system_identifier || '/' || oid FROM pg_control_system(), pg_database WHERE datname = current_database()"""
 
 
 class _Cut:

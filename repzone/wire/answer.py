@@ -8,12 +8,12 @@ import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from repzone.model import V4, Client, Listing
+from repzone.model import V4, Client
 from repzone.wire.query import AAAA, ANY, ANY_CLASS, AXFR, IN, IXFR, NS, NXNAME, SOA, TXT, A, Fault, Query
-from repzone.zone.definition import LISTED, STATUS, Addresses, Zone
+from repzone.zone.definition import STATUS, Addresses, Zone
+from repzone.zone.entry import Entry, make_entry, test_entry
 from repzone.zone.names import Name, Unnamed, from_labels, may_hold_names
-from repzone.zone.table import NOTHING, Found, Table
-from repzone.zone.texts import MAX_TEXT
+from repzone.zone.table import NOTHING, Table
 
 LOOPBACK_NET = 127 << 24
 NEVER = LOOPBACK_NET | 1  # 127.0.0.1, the entry that must not be there (RFC 5782 §5)
@@ -187,7 +187,7 @@ def _fixed(query: Query, zone: Zone, view: View) -> Records | None:
     if isinstance(client, Client) and client.version == V4 and client.value & ~0xFF == LOOPBACK_NET:
         code = client.value & 0xFF
         if code in zone.test_codes:
-            return _listed(name, zone.ttl, [code], _test_text(zone, code)), Outcome.HIT
+            return _listed(name, test_entry(zone, code)), Outcome.HIT
         if client.value == NEVER:
             return (), Outcome.NO_NAME
     return None
@@ -204,48 +204,15 @@ def _known(query: Query, now: int, zone: Zone, view: View) -> Records:
     if not isinstance(client, Client):
         return (), Outcome.NO_DATA if client is Unnamed.PARTIAL else Outcome.NO_NAME
     found = view.table.lookup(client, now) if zone.apex not in view.paused else NOTHING
-    rrsets = _client_records(query, client, now, zone, found)
-    if not rrsets and not may_hold_names(labels):
-        return (), Outcome.NO_NAME
-    return rrsets, Outcome.HIT
+    entry = make_entry(zone, found, now, client, with_text=query.type == TXT)
+    if entry is None:
+        return (), Outcome.HIT if may_hold_names(labels) else Outcome.NO_NAME
+    return _listed(query.name, entry), Outcome.HIT
 
 
-def _client_records(query: Query, client: Client, now: int, zone: Zone, found: Found) -> tuple[Rrset, ...]:
-    """Give the records of an address, from what the table found; none when this zone does not list it."""
-    if zone.kind == "allow":
-        if found.exemption is None or found.reserved:
-            return ()
-        ttl = zone.ttl
-        if found.exemption.ended is not None:
-            ttl = min(ttl, found.exemption.ended - now - 1)
-        text = zone.allow_text.render_exempt(client) if query.type == TXT else b""
-        return _listed(query.name, ttl, [LISTED], text)
-    listings = [listing for listing in found.listings if listing.category in zone.categories]
-    if not listings:
-        return ()
-    # `now` is a whole second of which a part has passed, so the floor of the time left is one less.
-    ttl = min(zone.ttl, min(listing.expires for listing in listings) - now - 1)
-    codes = sorted({zone.codes[listing.category] for listing in listings})
-    text = b""
-    if query.type == TXT:
-        last = min(listings, key=lambda listing: _precedence(listing, zone))
-        text = zone.texts[last.category].render(client, last, now, len(listings) - 1)
-    return _listed(query.name, ttl, codes, text)
-
-
-def _precedence(listing: Listing, zone: Zone) -> tuple[int, int, int]:
-    """Order listings for the one text: the last to end, the most specific, the lowest code."""
-    return -listing.expires, -listing.client.length, zone.codes[listing.category]
-
-
-def _listed(name: Name, ttl: int, codes: list[int], text: bytes) -> tuple[Rrset, ...]:
-    addresses = tuple((LOOPBACK_NET | code).to_bytes(4, "big") for code in codes)
-    return Rrset(name, A, ttl, addresses), Rrset(name, TXT, ttl, (text,))
-
-
-def _test_text(zone: Zone, code: int) -> bytes:
-    category = zone.test_codes[code]
-    return f"Test entry of {zone.apex}{f' for {category}' if category else ''}, always listed".encode()[:MAX_TEXT]
+def _listed(name: Name, entry: Entry) -> tuple[Rrset, ...]:
+    addresses = tuple((LOOPBACK_NET | code).to_bytes(4, "big") for code in entry.codes)
+    return Rrset(name, A, entry.ttl, addresses), Rrset(name, TXT, entry.ttl, (entry.text,))
 
 
 def _apex(zone: Zone, view: View) -> tuple[Rrset, ...]:

@@ -7,6 +7,7 @@ or after, because entries are immutable and every change is one assignment.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Generic, Protocol, TypeVar
 
 from repzone.model import RESERVED, V4, V6, WIDTH, Change, Client, Exemption, Listing
@@ -18,7 +19,8 @@ class Found:
     """What holds for one address at one instant.
 
     `listings` that cover it: the one that ends last first, of several the most specific; empty when it is exempt.
-    `exemption` is the operator's, `reserved` says that the space is never listed for anybody.
+    `exemption` is the operator's, the most specific one, of several of one network that which lasts longest;
+    `reserved` says that the space is never listed for anybody.
     """
 
     listings: tuple[Listing, ...] = ()
@@ -33,7 +35,7 @@ class Table(Protocol):
     """What is listed and who is exempt now; changed by one writer, read by any thread."""
 
     def lookup(self, client: Client, now: int) -> Found:
-        """Give what holds for an address: listings with `now < expires`, unless an exemption beats them."""
+        """Give what holds for an address, or for all of a prefix: listings with `now < expires`, unless exempt."""
         ...
 
     def apply(self, change: Change) -> None:
@@ -97,11 +99,11 @@ class _Index(Generic[E]):
         return added
 
     def covering(self, client: Client) -> list[E]:
-        """Give the entries whose network covers the address, the most specific first."""
+        """Give the entries whose network covers the address or prefix, the most specific first."""
         found: list[E] = []
-        value = client.value
+        value, least = client.value, WIDTH[client.version] - client.length
         for shift, numbers in self._lengths[client.version]:
-            entries = numbers.get(value >> shift << shift)
+            entries = numbers.get(value >> shift << shift) if shift >= least else None
             if entries:
                 found.extend(entries)
         return found
@@ -160,9 +162,9 @@ class MemoryTable:
         """Give what holds for an address at that instant."""
         state = self._state
         reserved = bool(_RESERVED.covering(client))
-        for exemption in state.exemptions.covering(client):
-            if exemption.holds_at(now):
-                return Found(exemption=exemption, reserved=reserved)
+        held = [exemption for exemption in state.exemptions.covering(client) if exemption.holds_at(now)]
+        if held:
+            return Found(exemption=max(held, key=_precedence), reserved=reserved)
         if reserved:
             return Found(reserved=True)
         active = [listing for listing in state.listings.covering(client) if now < listing.expires]
@@ -208,6 +210,10 @@ class MemoryTable:
     def exemptions(self, now: int) -> Iterator[Exemption]:
         """Give the operator's exemptions in force at that instant."""
         return (exemption for exemption in self._state.exemptions.entries() if exemption.holds_at(now))
+
+
+def _precedence(exemption: Exemption) -> tuple[int, float]:
+    return exemption.network.length, inf if exemption.ended is None else exemption.ended
 
 
 def _apply_listing(state: _State, listing: Listing) -> None:

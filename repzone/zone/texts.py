@@ -70,7 +70,7 @@ class Template:
     text: str
     url: str = ""
 
-    def render(self, client: Client, listing: Listing, now: int, others: int = 0) -> bytes:
+    def render(self, client: Client | str, listing: Listing, now: int, others: int = 0) -> bytes:
         """Write what a client that is asked for is told; `others` counts its further listings."""
         text = self.text.format(
             client=client,
@@ -82,7 +82,7 @@ class Template:
         )
         return (text + _more(others)).encode("ascii")[:MAX_TEXT]
 
-    def render_exempt(self, client: Client) -> bytes:
+    def render_exempt(self, client: Client | str) -> bytes:
         """Write the text of an allow zone, which knows no listing."""
         return self.text.format(client=client, url=self.url.format(client=client)).encode("ascii")[:MAX_TEXT]
 

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
 from repzone.errors import RepzoneError
 from repzone.jobs import hold, refresh
 from repzone.jobs.refresh import HELD_POLL, Feed, follow
-from repzone.model import Client, Exemption
+from repzone.model import Client, Exemption, Listing
 from repzone.store.changes import set_paused
 from repzone.store.engine import Engine
 from repzone.store.exemptions import store_own_networks
@@ -101,6 +102,33 @@ def lose(engine: Engine, most: int) -> None:
         connection.execute(text("DELETE FROM listing WHERE id <= :most"), {"most": most})
         connection.execute(text("UPDATE change_serial SET serial = serial - 1"))
         connection.execute(text("DELETE FROM listing_change WHERE serial = (SELECT serial + 1 FROM change_serial)"))
+
+
+def test_another_database_with_a_higher_serial_is_not_taken_for_this_one_going_on(
+    engine: Engine, tmp_path: Path
+) -> None:
+    add_listings(engine, ADDRESSES[:5], NOW)
+    feed = make_feed(engine, tmp_path)
+    assert feed.database.replace("/", "").isdecimal()
+    feed.database = "7/5"
+    assert feed.serial is not None
+    feed.serial -= 1
+    feed.table.replace([Listing(Client.from_text("203.0.113.9"), "spam", 1, NOW - 9, NOW + 900)], [])
+    refresh.refresh(engine, feed, NOW)
+    assert (listed(feed), feed.held is not None) == ({"203.0.113.9"}, True)
+    hold.accept(tmp_path)
+    refresh.refresh(engine, feed, NOW)
+    assert (listed(feed), feed.held, feed.database == "7/5") == (set(ADDRESSES[:5]), None, False)
+
+
+def test_changes_are_told_to_the_log_once_a_second(engine: Engine) -> None:
+    feed = make_feed(engine)
+    with capture_logs() as logs:
+        for address, now in zip(ADDRESSES[:6], (NOW, NOW, NOW, NOW + 1, NOW + 1, NOW + 1), strict=True):
+            add_listings(engine, [address], NOW)
+            refresh.refresh(engine, feed, now)
+        refresh.refresh(engine, feed, NOW + 2)
+    assert [line["changes"] for line in logs if line["event"] == "zone.refreshed"] == [1, 3, 2]
 
 
 def test_a_reload_that_lacks_half_is_taken_and_one_that_lacks_more_is_held(engine: Engine, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from tests.fix_db import missing
 
 OPS = Path(__file__).parents[2] / "ops"
 UNITS = sorted((OPS / "systemd").glob("*.service"))
+SOCKETS = sorted((OPS / "systemd").glob("*.socket"))
 GIVEN = ("NoNewPrivileges=yes", "ProtectSystem=strict", "StateDirectory=repzone", "User=repzone", "Type=notify")
 
 
@@ -25,9 +26,16 @@ def test_there_are_units_for_all_and_for_each_part() -> None:
 def test_systemd_finds_no_fault_in_the_units() -> None:
     if shutil.which("systemd-analyze") is None:
         missing("systemd-analyze", "systemd")
-    command = ["systemd-analyze", "verify", "--man=no", *map(str, UNITS)]
+    command = ["systemd-analyze", "verify", "--man=no", *map(str, (*UNITS, *SOCKETS))]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("socket", SOCKETS, ids=lambda unit: unit.stem)
+def test_a_socket_is_of_a_service_and_every_address_is_udp_and_tcp(socket: Path) -> None:
+    assert socket.with_suffix(".service") in UNITS
+    found = {kind: re.findall(rf"^Listen{kind}=(.*)$", socket.read_text(), re.M) for kind in ("Datagram", "Stream")}
+    assert found["Datagram"] == found["Stream"] != []
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)

@@ -12,7 +12,7 @@ from repzone.store.snapshot import HEADER, Snapshot, SnapshotError
 from repzone.zone.rows import ROW, pack_listing
 
 ROWS = b"".join(pack_listing(Listing(Client.from_text(f"192.0.2.{n}"), "spam", n, 1, 99)) for n in range(20))
-WHOLE = Snapshot(812, 1_790_000_000, ROWS, frozenset({"bl.example.net", "wl.example.net"}))
+WHOLE = Snapshot(812, 1_790_000_000, ROWS, frozenset({"bl.example.net", "wl.example.net"}), "7/5")
 
 
 def written(folder: Path, made: Snapshot = WHOLE) -> Path:
@@ -72,9 +72,9 @@ def test_a_file_that_is_cut_anywhere_or_longer_is_refused(tmp_path: Path) -> Non
 def test_another_version_is_named(tmp_path: Path) -> None:
     file = written(tmp_path)
     octets = bytearray(file.read_bytes())
-    HEADER.pack_into(octets, 0, snapshot.MAGIC, 2, 0, 0, 0, 0)
+    HEADER.pack_into(octets, 0, snapshot.MAGIC, 3, 0, 0, 0, 0)
     file.write_bytes(octets)
-    with pytest.raises(SnapshotError, match="is of version 2, and this repzone reads 1"):
+    with pytest.raises(SnapshotError, match="is of version 3, and this repzone reads 2"):
         snapshot.read(file)
 
 

@@ -1,0 +1,18 @@
+"""A zone and the table of who is listed in, a file for another program out, line by line."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from repzone.zone.export import bind, csv, nftables, postfix, rbldnsd, rpz
+from repzone.zone.export.networks import Networks
+
+__all__ = ["FORMATS", "Networks"]
+
+FORMATS: Mapping[str, Callable[[Networks, int], Iterator[str]]] = {
+    "rbldnsd": rbldnsd.write,
+    "bind": bind.write,
+    "rpz": rpz.write,
+    "postfix": postfix.write,
+    "csv": csv.write,
+    "nftables": nftables.write,
+}
+"""Who writes the lines of each format, from the networks and the zone's serial."""
