@@ -71,9 +71,9 @@ max_stale = "24h"              # data older than this is answered with SERVFAIL
 web_listen = ["127.0.0.1:8053"]  # the page for blocked senders; put it behind the web server that has your certificate
 trusted_proxies = ["127.0.0.1", "::1"]  # only these may say in X-Forwarded-For who asks
 public_detail = "counts"       # what the page tells of a listing: "status" (its end), "reasons", "counts" (numbers too)
-# console_listen = ["127.0.0.1:8054"]       # the operator's console; needs one of the two that follow
-# console_token_file = "console.token"     # with the token that lets in: 24 characters at least (`openssl rand -hex 24`)
-# console_user_header = "X-Remote-User"    # set by a trusted proxy that knows who it is, and by it alone
+# console_listen = ["127.0.0.1:8054"]    # the operator's console; needs one of the two that follow
+# console_token_file = "console.token"   # with the token that lets in: `openssl rand -hex 24`
+# console_user_header = "X-Remote-User"  # set by a trusted proxy that knows who it is, and by it alone
 # metrics_listen = ["127.0.0.1:9531"]  # for monitors, by HTTP: /metrics (Prometheus), /healthz, /readyz
 # query_log = 0.01                     # this share of the hits is logged; 1.0 is all of them
 

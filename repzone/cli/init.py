@@ -13,7 +13,7 @@ from repzone.cli.mynetworks import Trusted, load_trusted
 from repzone.cli.options import Output, OutputOption
 from repzone.cli.output import console, plain, print_json
 from repzone.cli.wall import clock
-from repzone.config import NAME, TEMPLATE, load, load_zones
+from repzone.config import NAME, SYSTEM, TEMPLATE, load, load_zones
 from repzone.errors import RepzoneError
 from repzone.model import Client
 from repzone.policy.rules import INITIAL
@@ -29,13 +29,14 @@ def init(
     """Write repzone.toml, policy.toml and zones/ with their comments, and make or migrate the database.
 
     What is already there stays as it is. Where Postfix is, the networks that its main.cf lets relay (mynetworks) become
-    own_networks; wide ones, and those that Postfix found by itself, are proposed in a comment.
+    own_networks; wide ones, and those that Postfix found by itself, are proposed in a comment. In /etc/repzone the
+    private database goes to /var/lib/repzone, where the systemd units may write; elsewhere beside the configuration.
 
     Example: mkdir /etc/repzone && cd /etc/repzone && repzone init
     """
     folder = config.absolute().parent
     trusted = None if config.exists() else load_trusted()
-    contents = {config.absolute(): _template(trusted), folder / "policy.toml": INITIAL}
+    contents = {config.absolute(): _template(trusted, folder), folder / "policy.toml": INITIAL}
     written = []
     try:
         for file, text in contents.items():
@@ -63,6 +64,8 @@ def init(
     for file in written:
         console.print(f"Wrote {file}", markup=False, soft_wrap=True)
     _print_trusted(trusted)
+    if config.absolute() in written and folder == SYSTEM.parent:
+        console.print(f"The state, and the private database, go to {STATE}, as the systemd units have it.")
     console.print(f"The database is ready (PostgreSQL {schema.server}, revision {schema.revision}).")
     console.print(
         f"Next: put your own names into {folder / 'zones'} (now: {', '.join(zone.apex for zone in zones)}), then\n"
@@ -74,9 +77,18 @@ def init(
 
 
 _NONE = "own_networks = []"
+_STATE = 'state_dir = "state"'
+STATE = "/var/lib/repzone"
+"""The folder that systemd's StateDirectory=repzone makes (systemd.exec(5))."""
 
 
-def _template(trusted: Trusted | None) -> str:
+def _template(trusted: Trusted | None, folder: Path) -> str:
+    """Give the configuration for a folder."""
+    text = _with_networks(trusted)
+    return text.replace(_STATE, f'state_dir = "{STATE}"', 1) if folder == SYSTEM.parent else text
+
+
+def _with_networks(trusted: Trusted | None) -> str:
     """Give the configuration with what Postfix trusts, as a value or as a comment."""
     if trusted is None or not (trusted.own or trusted.doubtful):
         return TEMPLATE

@@ -17,6 +17,7 @@ from repzone.serve.notify import keep_alive, notify, reloading
 from repzone.store.engine import Engine, answering
 from repzone.store.reader import ROLE, connect_reading
 from repzone.web.app import PublicPage
+from repzone.web.console.app import build_console
 from repzone.web.knowledge import Knowledge
 from repzone.web.run import Bound, Listener, serve
 from repzone.web.site import Site, build
@@ -24,7 +25,8 @@ from repzone.web.site import Site, build
 RETRY = 1.0
 """Seconds between two tries to open the database."""
 
-NEEDS_RESTART = ("web_listen", "database_url", "state_dir", "postgres_bin_dir", "trusted_proxies")
+CONSOLE = ("console_listen", "console_token", "console_token_file", "console_user_header")
+NEEDS_RESTART = ("web_listen", "database_url", "state_dir", "postgres_bin_dir", "trusted_proxies", *CONSOLE)
 """Keys that a hangup does not put in force."""
 
 log = structlog.get_logger()
@@ -36,6 +38,7 @@ class WebService:
     def __init__(self, settings: Settings, engine: Engine | None = None) -> None:
         """`engine` is a database that is open already; without one, it is opened as soon as it can be."""
         self._settings, self._engine, self._given = settings, engine, engine is not None
+        self._acting = engine  # the console's, which may write
         self._site = build(settings)
         self._ending = threading.Event()
         self._opener = threading.Thread(target=self._hold, name="database", daemon=True)
@@ -46,7 +49,12 @@ class WebService:
         again = partial(revive, settings)
         knowledge = Knowledge(lambda: self._engine, settings.state_dir, time.monotonic, again)
         page = PublicPage(lambda: self._site, knowledge, clock, settings.trusted_proxies)
-        return [Listener(page.app(), [parse_listen(text) for text in settings.web_listen], "web_listen")]
+        found = [Listener(page.app(), [parse_listen(text) for text in settings.web_listen], "web_listen")]
+        if settings.console_listen:
+            console = build_console(settings, lambda: self._acting, lambda: self._site, clock)
+            addresses = [parse_listen(text) for text in settings.console_listen]
+            found.append(Listener(console, addresses, "console_listen"))
+        return found
 
     async def run(self, stop: asyncio.Event, ready: Callable[[], None] = lambda: None) -> None:
         """Answer until `stop` is set; `ready` is called once it does."""
@@ -57,7 +65,8 @@ class WebService:
 
         def tell(bound: Sequence[Bound]) -> None:
             if not self._given:
-                log.info("web.ready", listen=[f"{host}:{port}" for host, port in bound[0]])
+                words = [[f"{host}:{port}" for host, port in addresses] for addresses in bound]
+                log.info("web.ready", **dict(zip(("listen", "console"), words, strict=False)))
                 notify("READY=1")
                 life.append(asyncio.create_task(keep_alive(lambda: True)))
             ready()
@@ -85,7 +94,7 @@ class WebService:
                     if not confined:
                         log.warning("web.role_missing", role=ROLE, mend="repzone db upgrade, as a role with CREATEROLE")
                     engine.dispose()
-                    self._engine = reading
+                    self._engine, self._acting = reading, engine
                     self._ending.wait()
                     reading.dispose()
             except RepzoneError as error:
@@ -93,7 +102,7 @@ class WebService:
                     log.error("web.database_away", error=str(error))
                 said = str(error)
             finally:
-                self._engine = None
+                self._engine = self._acting = None
             self._ending.wait(RETRY)
 
     def _reload(self) -> None:

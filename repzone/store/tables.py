@@ -121,6 +121,7 @@ listing = sa.Table(
     sa.Index("listing_created_idx", "created", postgresql_where=sa.text("state = 'active'")),
     sa.Index("listing_held_idx", "began", postgresql_where=sa.text("state = 'held'")),
     sa.Index("listing_expires_idx", "expires"),
+    sa.Index("listing_state_category_expires_id_idx", "state", "category", "expires", "id"),
 )
 
 listing_evidence = sa.Table(

@@ -10,12 +10,13 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from repzone.clock import Clock
 from repzone.model import Client
 from repzone.web import api, page, rejection
 from repzone.web.calendar import reminder
-from repzone.web.http import Guard
+from repzone.web.http import Guard, Headed
 from repzone.web.knowledge import Knowledge
 from repzone.web.messages import Language, choose
 from repzone.web.messages import marked as N_
@@ -40,9 +41,9 @@ class PublicPage:
         self._site, self._knowledge, self._clock, self._trusted = site, knowledge, clock, trusted
         self._limits = Limits()
 
-    def app(self) -> Starlette:
+    def app(self) -> ASGIApp:
         """Give the application."""
-        return Starlette(
+        inner = Starlette(
             routes=[
                 Route("/", self.show, methods=["GET"]),
                 Route("/", self.find, methods=["POST"]),
@@ -55,6 +56,7 @@ class PublicPage:
             middleware=[Middleware(Guard), Middleware(GZipMiddleware, minimum_size=500)],
             exception_handlers={HTTPException: _refused},
         )
+        return Headed(inner)
 
     async def show(self, request: Request) -> Response:
         """Write the page, with the verdict when an address is asked for."""
@@ -71,7 +73,7 @@ class PublicPage:
         if wait:
             asked = page.Asked(str(subject.client), problem=TOO_OFTEN)
             return self._page(t, now, asked, None, None, 429, {"retry-after": str(wait)})
-        zone = request.query_params.get("zone", subject.zone)[:253]
+        zone = rejection.read_zone(request.query_params.get("zone", subject.zone))
         verdict = await self._judge(subject.client, now)
         status = 503 if verdict.kind is Kind.unknown else 200
         asked = page.Asked(str(subject.client), zone)
@@ -79,8 +81,7 @@ class PublicPage:
 
     async def find(self, request: Request) -> Response:
         """Take the address out of what was entered and lead to its answer: what was pasted stays in no log."""
-        form = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=20)
-        text = form.get("ip", [""])[0]
+        text = _field((await request.body()).decode("utf-8", "replace"), "ip")
         t, now = self._language(request), self._clock()
         try:
             subject = rejection.parse(text)
@@ -113,7 +114,9 @@ class PublicPage:
         if form == "ics":
             if not verdict.blocks:
                 return _problem(404, "There is nothing to remind of", f"{verdict.client} is not blocked")
-            url = str(request.base_url).rstrip("/") + page.link(verdict.client, "", t.code)
+            # Behind a proxy only the zone's own URL is surely what the world calls this page.
+            here = str(request.base_url).rstrip("/") + page.link(verdict.client, "", t.code)
+            url = next((zone.url for zone in site.zones if zone.url), "").format(client=verdict.client) or here
             headers["content-disposition"] = 'attachment; filename="release.ics"'
             return Response(reminder(verdict, t, site.name, url), 200, headers, "text/calendar; charset=utf-8")
         accepts = request.headers.get("accept", "")
@@ -167,6 +170,14 @@ class PublicPage:
     ) -> Response:
         text = page.render(self._site(), t, now, asked, verdict, counts)
         return HTMLResponse(text, status, {"vary": "Accept-Language", "content-language": t.code, **(headers or {})})
+
+
+def _field(form: str, name: str) -> str:
+    """Give a field of a form; "" when it is not there, or among too many to be a form of ours."""
+    try:
+        return parse_qs(form, max_num_fields=20).get(name, [""])[0]
+    except ValueError:
+        return ""
 
 
 def _problem(status: int, title: str, detail: str, headers: dict[str, str] | None = None) -> Response:

@@ -26,6 +26,29 @@ TIME = 30.0
 """Seconds that a request may take, its body included."""
 
 
+class Headed:
+    """Puts the headers on every answer; outside of all else, so that they are on the answer to a fault of ours too."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        await self._app(scope, receive, _headed(send) if scope["type"] == "http" else send)
+
+
+def _headed(send: Send) -> Send:
+    async def headed(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers.setdefault(name, value)
+            headers.setdefault("cache-control", "private, no-store")
+        await send(message)
+
+    return headed
+
+
 class Guard:
     """Puts the headers on every answer, refuses bodies that are too long, and ends what takes too long."""
 
@@ -37,17 +60,12 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun = False
+        begun, headed = False, _headed(send)
 
         async def guarded(message: Message) -> None:
             nonlocal begun
-            if message["type"] == "http.response.start":
-                begun = True
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
-                headers.setdefault("cache-control", "private, no-store")
-            await send(message)
+            begun = True
+            await headed(message)
 
         read = 0
 

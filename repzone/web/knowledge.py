@@ -17,7 +17,6 @@ from repzone.errors import RepzoneError
 from repzone.fastpath import make_table
 from repzone.model import Client
 from repzone.policy.outlook import foresee
-from repzone.reasons import COUNTED
 from repzone.store import snapshot
 from repzone.store.engine import Engine, answering
 from repzone.store.sender import count_listed, load_sender
@@ -163,7 +162,7 @@ class Knowledge:
             age=0,
             live=True,
             counted=sender.listings,
-            rules={(v.id, name): v.policy.rules(name) for v in rulebook.versions for name in COUNTED},
+            policies={version.id: version.policy for version in rulebook.versions},
             outlooks=[
                 foresee(case.offences, case.earlier, case.category, rulebook, now, case.clean, case.spared)
                 for case in sender.cases

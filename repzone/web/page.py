@@ -14,6 +14,7 @@ from repzone.reasons import CATALOGUE
 from repzone.web.advice import BLOCKED_FOR, CATEGORY_NAMES, EXPLANATIONS, GENERAL, NAMES, OWNERS, advise
 from repzone.web.messages import LANGUAGES, Language
 from repzone.web.messages import NAMES as LANGUAGE_NAMES
+from repzone.web.rejection import read_address
 from repzone.web.rules import ladder
 from repzone.web.site import Site
 from repzone.web.verdict import Block, Kind, Verdict
@@ -62,7 +63,8 @@ def render(
     site: Site, t: Language, now: int, asked: Asked, verdict: Verdict | None, counts: dict[int, int] | None
 ) -> str:
     """Write the page."""
-    name = str(verdict.client) if verdict else asked.text
+    client = verdict.client if verdict else read_address(asked.text)
+    name = str(client) if client else ""  # what was pasted stays out of every link
 
     def here(code: str, ip: object = name) -> str:
         return link(ip, "", code)
@@ -75,7 +77,7 @@ def render(
             languages=[(code, LANGUAGE_NAMES[code]) for code in LANGUAGES if code != t.code],
             here=here,
             api=f"/api/v1/ip/{name}",
-            asked=asked.text if not verdict else name,
+            asked=name if verdict else asked.text,
             found=asked.found,
             problem=asked.problem and t.gettext(asked.problem),
             foreign=asked.zone if asked.zone and not any(zone.apex == asked.zone for zone in site.zones) else "",
@@ -163,11 +165,11 @@ class Row:
 
 def _rows(site: Site, t: Language, block: Block) -> list[Row]:
     """Give what was counted, the heaviest first; reasons of one name are one row."""
-    rows: dict[str, Row] = {}
+    rows, policy = dict[str, Row](), block.policy or site.policy
     for reason, count in block.listing.reasons.items():
         name = t.gettext(NAMES[reason]) if reason in CATALOGUE else reason
         before = rows.get(name, Row(name, 0, 0))
-        rows[name] = Row(name, before.count + count, before.points + count * site.policy.weight(reason))
+        rows[name] = Row(name, before.count + count, before.points + count * policy.weight(reason))
     return sorted(rows.values(), key=lambda row: (-row.points, row.name))
 
 

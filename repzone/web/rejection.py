@@ -19,15 +19,21 @@ _FORMS = tuple(
         rf"client\s+host\s+\[(?:IPv6:)?{_ADDRESS}\]\s+blocked\s+using\s+(?P<zone>[a-z0-9._-]{{1,253}})",
         rf"(?:\b|^){_ADDRESS}\s+is\s+listed\b",
         rf"[?&]ip=(?:%5B)?{_ADDRESS}",
-        rf"\[(?:IPv6:)?{_ADDRESS}\](?:\s|:|,|;)+(?:\S+\s+){{0,6}}(?:blocked|listed|rejected)\b",
+        rf"\[(?:IPv6:)?{_ADDRESS}\][\s:,;]{{1,4}}(?:\S{{1,64}}\s{{1,4}}){{0,6}}(?:blocked|listed|rejected)\b",
     )
 )
-"""The most telling first: who was refused, in Postfix's words, in ours, in our link, in other servers' words."""
+"""The most telling first: who was refused, in Postfix's words, in ours, in our link, in other servers' words.
+
+What may repeat is bounded wherever it could be told apart in several ways: a flood of colons must not hold the page up.
+"""
 
 _ANY = re.compile(
     r"(?<![0-9a-zA-Z.:])\[?(?:IPv6:)?([0-9a-f]*[.:][0-9a-f:.]{2,43})\]?(?![0-9a-z]|/\d)",
     re.IGNORECASE,
 )
+
+
+_APEX = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,11 @@ def read_address(text: str) -> Client | None:
     except ValueError:
         return None
     return client if client.is_address and "/" not in text else None
+
+
+def read_zone(text: str) -> str:
+    """Read the name of a zone; "" for what can be none, so that no link puts words of its own on the page."""
+    return text.lower() if _APEX.fullmatch(text) else ""
 
 
 def _zone(text: str) -> str:

@@ -59,7 +59,11 @@ def ladder(policy: Policy, category: Category) -> tuple[int, ...]:
 
 def _rule(policy: Policy, zones: Sequence[Zone], category: Category) -> Rule:
     rules = policy.rules(category)
-    weighed = [reason for reason, of in CATALOGUE.items() if of == category and policy.weight(reason)]
+    weighed = [
+        reason
+        for reason, of in CATALOGUE.items()
+        if of == category and policy.weight(reason) and reason != "spamtrap"  # it goes by the name of spam
+    ]
     criteria = dict.fromkeys(Criterion(NAMES[reason], policy.weight(reason)) for reason in weighed)
     return Rule(
         category=category,

@@ -1,7 +1,7 @@
 """Applications and the addresses that they listen on in, HTTP out, until it is told to stop.
 
 uvicorn does the work; the bounds that it does not have are here: a connection that does not send its request in time is
-closed, and so are the oldest of too many.
+closed, and so is, of too many, the one that has been silent longest.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ MAX_HEADER = 32_768
 """Octets of a request's header; a pasted rejection in the URL fits."""
 
 AT_ONCE = 256
-"""Connections that are served at a time; further ones get 503."""
+"""Connections at a time; where all of them are being answered, further ones get 503."""
 
 DRAIN = 3
 """Seconds that answers may still take once it is told to stop."""
@@ -46,15 +46,28 @@ class Listener:
 
 
 class _Protocol(H11Protocol):
-    """HTTP/1.1 with a deadline for each request's header."""
+    """HTTP/1.1 with a deadline for each request's header; who is silent makes room for who comes."""
 
     _deadline: asyncio.TimerHandle | None = None
+    _heard = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._heard = self.loop.time()
         self._arm()
+        if len(self.connections) >= AT_ONCE:
+            others = (one for one in self.connections if isinstance(one, _Protocol) and one is not self)
+            silent = min((one for one in others if one.is_silent), key=lambda one: one._heard, default=None)
+            if silent is not None:
+                silent.transport.close()
+
+    @property
+    def is_silent(self) -> bool:
+        """Tell whether no request is being answered."""
+        return not self.transport.is_closing() and (self.cycle is None or self.cycle.response_complete)
 
     def data_received(self, data: bytes) -> None:
+        self._heard = self.loop.time()
         before = self.cycle
         super().data_received(data)
         if self.cycle is not before or (self.cycle is not None and not self.cycle.response_complete):

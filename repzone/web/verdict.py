@@ -4,13 +4,13 @@
 publishes its category.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from repzone.model import V4, Client, Listing
 from repzone.policy.outlook import Outlook
-from repzone.policy.rules import CategoryRules
+from repzone.policy.rules import CategoryRules, Policy
 from repzone.store.sender import Counted
 from repzone.zone.definition import Zone
 from repzone.zone.table import Found
@@ -35,7 +35,7 @@ class Known:
     """What is known of an address at an instant.
 
     `age` is that of the data in seconds, None when there is none; `live` says that the database itself answered: only
-    then there are `counted` listings, rules by policy version, outlooks, and the last listing that `ended`.
+    then there are `counted` listings, policies by version, outlooks, and the last listing that `ended`.
     """
 
     found: Found
@@ -44,20 +44,25 @@ class Known:
     age: int | None
     live: bool
     counted: Sequence[Counted] = ()
-    rules: dict[tuple[int, str], CategoryRules] | None = None
+    policies: Mapping[int, Policy] = field(default_factory=dict)
     outlooks: Sequence[Outlook] = ()
     ended: Listing | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A listing that blocks: zones that publish it, what was counted and by which rules, what the next would be."""
+    """A listing that blocks: zones that publish it, what was counted, the policy that judged, what comes next."""
 
     listing: Listing
     zones: tuple[str, ...]
     counted: Counted | None
-    rules: CategoryRules | None
+    policy: Policy | None
     outlook: Outlook | None
+
+    @property
+    def rules(self) -> CategoryRules | None:
+        """The rules that made it, where they are known."""
+        return self.policy.rules(self.listing.category) if self.policy else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,8 @@ def judge(client: Client, now: int, known: Known, zones: Iterable[Zone], max_sta
             blocks.append(_block(listing, publishing, known))
     if blocks:
         return Verdict(client, Kind.blocked, now, known, tuple(blocks))
-    return Verdict(client, Kind.clear, now, known, ended=known.ended)
+    ended = known.ended if known.ended and any(known.ended.category in zone.categories for zone in blocking) else None
+    return Verdict(client, Kind.clear, now, known, ended=ended)
 
 
 def _is_test_entry(client: Client, zones: Iterable[Zone]) -> bool:
@@ -110,8 +116,6 @@ def _publishes(zone: Zone, listing: Listing, known: Known) -> bool:
 
 def _block(listing: Listing, apexes: Sequence[str], known: Known) -> Block:
     counted = next((one for one in known.counted if one.listing == listing), None)
-    rules = None
-    if counted is not None and counted.version is not None and known.rules:
-        rules = known.rules.get((counted.version, listing.category))
+    policy = known.policies.get(counted.version) if counted is not None and counted.version is not None else None
     outlook = next((one for one in known.outlooks if one.category == listing.category), None)
-    return Block(listing, tuple(apexes), counted, rules, outlook)
+    return Block(listing, tuple(apexes), counted, policy, outlook)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repzone.model import Client
-from repzone.web.rejection import MOST, Subject, UnclearError, parse
+from repzone.web.rejection import MOST, Subject, UnclearError, parse, read_zone
 
 V4, V6 = "192.0.2.10", "2001:db8::10"
 REPLY = (
@@ -73,11 +73,27 @@ def test_the_zones_own_words_win_over_what_stands_around_them(address: object, n
 
 
 @pytest.mark.parametrize(
-    "text", ["[" * 100_000, "?ip=" * 50_000, "1.2.3.4 " * 50_000, "client host " * 50_000, "a:" * 99_999]
+    "text",
+    [
+        "[" * 100_000,
+        "[1.2.3.4]" + ":" * 99_999,
+        "?ip=" * 50_000,
+        "1.2.3.4 " * 50_000,
+        "client host " * 50_000,
+        "a:" * 99_999,
+    ],
 )
 def test_a_flood_is_cut_off(text: str) -> None:
     assert len(text) > MOST
     assert len(asked(text)) <= 10
+
+
+@pytest.mark.parametrize(
+    "text", ["", "not ours: call 0900", "<b>", "a..b", ".a", "a" * 64, "a." * 127 + "aaa", "a.b\n"]
+)
+def test_what_can_be_no_zone_is_none(text: str) -> None:
+    assert read_zone(text) == ""
+    assert read_zone("BL.example.net") == "bl.example.net"
 
 
 def asked(text: str) -> tuple[Client, ...]:

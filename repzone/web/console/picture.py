@@ -1,0 +1,151 @@
+"""A client's history in, its picture as SVG out: a lane for each category, events below, bands for its listings."""
+
+from collections.abc import Iterator
+
+from markupsafe import Markup, escape
+
+from repzone.web.console.chart import tick_text, ticks
+from repzone.web.console.history import Band, History, Lane
+from repzone.web.console.words import spelled
+from repzone.zone.texts import format_instant, format_left, ordinal
+
+WIDTH, LEFT, RIGHT, TOP = 1000, 128, 990, 24
+LANE, PLOT = 120, 76
+"""Heights: of a lane with what stands below it, and of its plot."""
+
+STRIP = 56
+
+
+def draw(history: History, who: str) -> Markup:
+    """Draw the picture; it says itself what is on it, and that the table has every value."""
+    height = TOP + LANE * len(history.lanes) + 22 + STRIP
+    return Markup("").join((_head(history, who, height), *_axis(history), *_lanes(history), *_strip(history), _END))
+
+
+_END = Markup("</svg>")
+
+
+def _x(history: History, at: int) -> str:
+    inside = min(max(at, history.begin), history.end)
+    return f"{LEFT + (inside - history.begin) / (history.end - history.begin) * (RIGHT - LEFT):.1f}"
+
+
+def _head(history: History, who: str, height: int) -> Markup:
+    told = " ".join(
+        f"{lane.category}: {sum(tick.count for tick in lane.ticks):,} events, {len(lane.bands)} listings"
+        + (", one still running." if any(band.state == "active" for band in lane.bands) else ".")
+        for lane in history.lanes
+    )
+    span = f"{format_instant(history.begin)} to {format_instant(history.end)}"
+    return Markup(
+        '<svg class="timeline" viewBox="0 0 {} {}" role="img" aria-labelledby="tt td"><title id="tt">History of {}, {}'
+        '</title><desc id="td">{} Every value is in the table below.</desc>'
+        '<defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
+        '<line class="hatch" x1="0" x2="0" y1="0" y2="6"/></pattern></defs>'
+    ).format(WIDTH, height, spelled(who), span, told)
+
+
+def _axis(history: History) -> Iterator[Markup]:
+    bottom = TOP + LANE * len(history.lanes)
+    span = history.end - history.begin
+    for at in ticks(history.begin, history.end):
+        x = _x(history, at)
+        yield Markup('<line class="axis" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>').format(x, TOP, bottom)
+        if float(x) < RIGHT - 60:
+            yield Markup('<text x="{}" y="{}" dx="3">{}</text>').format(x, bottom + 13, tick_text(at, span))
+    x = _x(history, history.now)
+    yield Markup('<line class="now" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>').format(x, TOP - 6, bottom)
+    yield Markup('<text class="k m" x="{}" y="14">now</text>').format(x)
+
+
+def _lanes(history: History) -> Iterator[Markup]:
+    for number, lane in enumerate(history.lanes):
+        top = TOP + LANE * number + 6
+        yield Markup('<g class="lane c-{}">').format(lane.category)
+        yield from _lane(history, lane, top)
+        yield Markup("</g>")
+
+
+def _lane(history: History, lane: Lane, top: int) -> Iterator[Markup]:
+    base = top + PLOT
+    highest = max([lane.threshold, 1, *(points for _, points in lane.steps)]) * 1.25
+
+    def y(points: float) -> str:
+        return f"{base - points / highest * PLOT:.1f}"
+
+    yield Markup('<text class="k" x="4" y="{}">{}</text>').format(top + 12, lane.category)
+    if lane.threshold:
+        words = f"{lane.threshold:,} pts in {short(lane.window)}"
+        yield Markup('<text x="4" y="{}">{}</text>').format(top + 26, words)
+        yield Markup('<line class="thr" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/>').format(LEFT, RIGHT, y(lane.threshold))
+    bands = sorted(lane.bands, key=lambda band: band.began)
+    for number, band in enumerate(bands):
+        following = bands[number + 1].began if number + 1 < len(bands) else history.end
+        often = "" if lane.category == "manual" else ordinal(band.offence)
+        yield _band(history, band, top, float(_x(history, following)), often)
+    if lane.ghost is not None:
+        yield from _ghost(history, lane.ghost, base)
+    yield Markup('<line class="axis" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/>').format(LEFT, RIGHT, base)
+    shown = [step for step in lane.steps if step[0] >= history.begin]
+    before = next((points for at, points in reversed(lane.steps) if at < history.begin), 0)
+    if lane.steps:
+        path = f"M{LEFT} {y(before)}" + "".join(
+            f"H{_x(history, at)}V{y(points)}" for at, points in shown if at <= history.now
+        )
+        yield Markup('<path class="points" d="{}H{}"/>').format(path, _x(history, history.now))
+    for tick in lane.ticks:
+        height = min(22, 5 + tick.points * 16 // lane.threshold) if lane.threshold else 5
+        kind = "tick" if tick.points else "tick void"
+        x = float(_x(history, tick.at)) - 1
+        title = f"{format_instant(tick.at)}: {tick.count:,} events, {tick.points:,} points"
+        yield Markup('<rect class="{}" x="{:.1f}" y="{}" width="2" height="{}"><title>{}</title></rect>').format(
+            kind, x, base + 3, height, title
+        )
+
+
+def _band(history: History, band: Band, top: int, following: float, often: str) -> Markup:
+    """Draw a listing; its label is cut to what fits before the following one begins."""
+    x, end = _x(history, band.began), _x(history, band.expires)
+    width = max(2.0, float(end) - float(x))
+    lasted = short(band.expires - band.began)
+    state = "" if band.state in ("active", "expired") else f" {band.state}"
+    label = f"{often} · {lasted}{state}".removeprefix(" · ")
+    title = f"{label}: {format_instant(band.began)} to {format_instant(band.expires)}, {band.state}"
+    room = max(width, following - float(x)) - 6
+    shown = next((text for text in (label, often) if 6.4 * len(text) <= room), "")
+    at = min(float(x) + 4, RIGHT - 6.4 * len(shown))
+    return Markup(
+        '<rect class="band s-{}" x="{}" y="{}" width="{:.1f}" height="{}"><title>{}</title></rect>'
+        '<text class="k" x="{:.1f}" y="{}">{}</text>'
+    ).format(band.state, x, top, width, PLOT, title, at, top + 12, shown)
+
+
+def _ghost(history: History, ghost: tuple[int, int], base: int) -> Iterator[Markup]:
+    x, end = float(_x(history, ghost[0])), float(_x(history, ghost[1]))
+    yield Markup('<rect class="ghost" x="{}" y="{}" width="{:.1f}" height="36"/>').format(x, base - 36, max(2, end - x))
+    words = f"next would be {short(ghost[1] - ghost[0])}"
+    yield Markup('<text x="{:.1f}" y="{}">{}</text>').format(min(x + 4, RIGHT - 6 * len(words)), base - 6, words)
+
+
+def _strip(history: History) -> Iterator[Markup]:
+    top = TOP + LANE * len(history.lanes) + 30
+    begin, span = history.now - history.memory, max(1, history.memory)
+
+    def x(at: int) -> float:
+        return LEFT + (min(max(at, begin), history.now) - begin) / span * (RIGHT - LEFT)
+
+    yield Markup('<text x="4" y="{}">{}</text>').format(top + 14, f"memory, {short(history.memory)}")
+    left = x(history.begin)
+    yield Markup('<rect class="brush" x="{:.1f}" y="{}" width="{:.1f}" height="20"/>').format(left, top, RIGHT - left)
+    for band, category in zip(history.strip, history.strip_categories, strict=True):
+        void = " void" if band.state in ("reversed", "dropped", "shadow") else ""
+        title = escape(f"{category}, {ordinal(band.offence)}: {format_instant(band.began)}, {band.state}")
+        yield Markup(
+            '<g class="c-{}"><rect class="tick{}" x="{:.1f}" y="{}" width="3" height="14"><title>{}</title></rect></g>'
+        ).format(category, void, x(band.began) - 1, top + 3, title)
+    yield Markup('<line class="axis" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/>').format(LEFT, RIGHT, top + 20)
+
+
+def short(seconds: int) -> str:
+    """Write a length of time without what is zero: `6 h`, `1 h 30 min`, `90 d`."""
+    return format_left(seconds).removesuffix(" 0 min").removesuffix(" 0 h")

@@ -1,0 +1,217 @@
+"""Acts from a client's page and from what is held: previewed, done as the commands do, audited."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from repzone.cli.main import app as commands
+from repzone.jobs import calculate
+from repzone.store.acts import load_acts
+from repzone.store.engine import Engine
+from tests.store.acts import add, viruses
+from tests.store.samples import HOUR, NOW, add_listings
+from tests.web.console.stage import Stage, listing, post
+
+CLIENT = "/client/192.0.2.1"
+
+
+def states(engine: Engine) -> dict[str, str]:
+    """Give the state of every listing, by client and category."""
+    with engine.connect() as connection:
+        rows = connection.exec_driver_sql("SELECT host(key) || ' ' || category, state::text FROM listing").all()
+    return {name: state for name, state in rows}
+
+
+def everything(engine: Engine) -> list[object]:
+    """Give all rows that an act could change."""
+    with engine.connect() as connection:
+        return [
+            connection.exec_driver_sql(f"SELECT * FROM {table} ORDER BY 1, 2").all()  # noqa: S608 - our own words
+            for table in ("listing", "act", "listing_change", "exemption", "pending", "change_serial")
+        ]
+
+
+@pytest.mark.parametrize("verb", ["release", "mistake", "ban", "exempt", "publish", "drop"])
+def test_a_preview_tells_and_changes_nothing(stage: Stage, verb: str) -> None:
+    add_listings(stage.engine, listing("192.0.2.1"), listing("192.0.2.1", "auth", state="held"))
+    before = everything(stage.engine)
+    answer = post(stage.browser(), CLIENT, {"act": verb, "why": "because"})
+    assert answer.status_code == 200
+    assert "Nothing is changed yet" in answer.text
+    assert "because" in answer.text
+    assert everything(stage.engine) == before
+
+
+@pytest.mark.parametrize(
+    ("verb", "command", "spam", "auth"),
+    [
+        ("release", "unban", "released", "released"),
+        ("mistake", "unban", "reversed", "reversed"),
+        ("exempt", "allow add", "reversed", "reversed"),
+        ("publish", "held release", "active", "active"),
+        ("drop", "held drop", "active", "dropped"),
+        ("ban", "ban", "active", "held"),
+    ],
+)
+def test_the_second_post_does_it_and_the_audit_knows_who_and_why(
+    stage: Stage, verb: str, command: str, spam: str, auth: str
+) -> None:
+    add_listings(stage.engine, listing("192.0.2.1"), listing("192.0.2.1", "auth", state="held"), listing("192.0.2.2"))
+    browser = stage.browser("Ada Lovelace")
+    answer = post(browser, CLIENT, {"act": verb, "why": " our own\r\n customer ", "step": "do"})
+    assert (answer.status_code, answer.headers["location"]) == (303, f"{CLIENT}?done={verb}")
+    found = states(stage.engine)
+    assert (found["192.0.2.1 spam"], found["192.0.2.1 auth"], found["192.0.2.2 spam"]) == (spam, auth, "active")
+    with stage.engine.connect() as connection:
+        (done,) = load_acts(connection)
+    assert (done.author, done.verb, done.subject, done.reason, done.at) == (
+        *("Ada Lovelace", command, "192.0.2.1", "our own customer", NOW),
+    )
+    assert browser.get("/audit.json").json()[0]["verb"] == command
+
+
+def test_a_false_positive_makes_the_next_one_shorter_and_the_preview_says_by_how_much(stage: Stage) -> None:
+    before = [
+        listing("192.0.2.1", offence=n, began=NOW - n * 10 * HOUR, expires=NOW - n * 10 * HOUR + 1) for n in (2, 3)
+    ]
+    add_listings(stage.engine, *before, listing("192.0.2.1", offence=3), points=3)
+    page = post(stage.browser(), CLIENT, {"act": "mistake", "why": "x"}).text
+    assert "The next listing would be for 12 h, not 1 d: the 3rd time, not the 4th." in page
+    assert "The next listing" not in post(stage.browser(), CLIENT, {"act": "release", "why": "x"}).text
+
+
+def test_a_ban_lasts_as_long_as_is_said_and_ends_by_itself(stage: Stage) -> None:
+    browser = stage.browser()
+    post(browser, CLIENT, {"act": "ban", "why": "floods us", "for": "4h", "step": "do"})
+    (listed,) = browser.get(f"{CLIENT}.json").json()["listed"]
+    assert (listed["category"], listed["expires"]) == ("manual", "2026-09-21T18:13:20Z")
+    stage.now += 4 * HOUR
+    assert browser.get(f"{CLIENT}.json").json()["listed"] == []
+
+
+@pytest.mark.parametrize(
+    ("form", "wanted"),
+    [
+        ({"act": "ban", "why": ""}, "say why"),
+        ({"act": "ban", "why": "x" * 501}, "500"),
+        ({"act": "ban", "why": "x", "for": "400d"}, "365d"),
+        ({"act": "ban", "why": "x", "for": "0s"}, "365d"),
+        ({"act": "ban", "why": "x", "for": "4"}, "4h"),
+        ({"act": "nothing", "why": "x"}, "choose"),
+        ({"act": "release", "why": "x"}, "no listing"),
+        ({"act": "publish", "why": "x"}, "no listing"),
+    ],
+)
+def test_what_cannot_be_done_is_said_beside_the_form(stage: Stage, form: dict[str, str], wanted: str) -> None:
+    before = everything(stage.engine)
+    for step in ({}, {"step": "do"}):
+        answer = post(stage.browser(), CLIENT, {**form, **step})
+        assert answer.status_code == 422
+        assert wanted in answer.text
+    assert everything(stage.engine) == before
+
+
+@pytest.mark.parametrize("client", ["192.0.2.0/24", "2001:db8::/48"])
+def test_a_network_is_neither_banned_nor_exempted_from_here(stage: Stage, client: str) -> None:
+    for verb, command in (("ban", "repzone ban"), ("exempt", "repzone allow add")):
+        answer = post(stage.browser(), f"/client/{client}", {"act": verb, "why": "x", "step": "do"})
+        assert answer.status_code == 422
+        assert f"{command} {client}" in answer.text
+
+
+def test_an_ipv6_address_is_banned_as_its_network(stage: Stage) -> None:
+    browser = stage.browser()
+    post(browser, "/client/2001:db8::1", {"act": "ban", "why": "x", "step": "do"})
+    (listed,) = browser.get("/client/2001:db8::2.json").json()["listed"]
+    assert listed["category"] == "manual"
+
+
+def test_who_is_exempt_is_not_banned(stage: Stage) -> None:
+    browser = stage.browser()
+    post(browser, CLIENT, {"act": "exempt", "why": "a partner", "step": "do"})
+    answer = post(browser, CLIENT, {"act": "ban", "why": "x", "step": "do"})
+    assert answer.status_code == 409
+    assert "a partner" in answer.text
+    assert browser.get(f"{CLIENT}.json").json()["exempt"]
+
+
+def test_what_is_done_here_is_what_the_command_does(stage: Stage, migrated_url: str, tmp_path: Path) -> None:
+    config = tmp_path / "repzone.toml"
+    config.write_text(f'database_url = "{migrated_url}"\nstate_dir = "state"\n')
+    add_listings(stage.engine, listing("192.0.2.1"), listing("192.0.2.2"))
+    post(stage.browser(), CLIENT, {"act": "mistake", "why": "x", "step": "do"})
+    with stage.engine.begin() as connection:  # the command goes by the wall clock
+        connection.exec_driver_sql("UPDATE listing SET expires = now() + interval '1 h' WHERE key = '192.0.2.2'")
+    CliRunner().invoke(commands, ["unban", "192.0.2.2", "--false-positive", "--because", "x", "-c", str(config)])
+    with stage.engine.connect() as connection:
+        command, here = load_acts(connection)
+    assert (here.verb, here.reason, here.details) == (command.verb, command.reason, command.details)
+    assert states(stage.engine) == {"192.0.2.1 spam": "reversed", "192.0.2.2 spam": "reversed"}
+
+
+def test_offences_after_a_release_count_again(stage: Stage) -> None:
+    add_listings(stage.engine, listing("192.0.2.1", "virus"))
+    post(stage.browser(), CLIENT, {"act": "release", "why": "x", "step": "do"})
+    add(stage.engine, *viruses(NOW + 5, "192.0.2.1"), now=NOW + 10)
+    calculate.run(stage.engine, lambda: NOW + 10)
+    stage.now += 10
+    assert [one["category"] for one in stage.browser().get(f"{CLIENT}.json").json()["listed"]] == ["virus"]
+
+
+def hold(stage: Stage) -> None:
+    add_listings(
+        stage.engine,
+        *(listing(f"192.0.2.{n}", state="held") for n in (1, 2, 3)),
+        listing("192.0.2.4", "auth", state="held"),
+        listing("192.0.2.5", state="held", expires=NOW - 1),
+        listing("192.0.2.6"),
+    )
+
+
+@pytest.mark.parametrize("verb", ["all-release", "all-drop", "some-release", "some-drop"])
+def test_a_preview_of_what_is_held_changes_nothing(stage: Stage, verb: str) -> None:
+    hold(stage)
+    before = everything(stage.engine)
+    answer = post(stage.browser(), "/held", {"act": verb, "why": "x", "key": ["192.0.2.1", "192.0.2.5"]})
+    assert answer.status_code == 200
+    assert "Nothing is changed yet" in answer.text
+    assert ("1 of them have ended" in answer.text) == verb.endswith("release")
+    assert everything(stage.engine) == before
+
+
+@pytest.mark.parametrize(
+    ("form", "subject", "wanted"),
+    [
+        ({"act": "all-release"}, "all", "active active active active expired"),
+        ({"act": "all-release", "category": "spam"}, "all of spam", "active active active held expired"),
+        ({"act": "all-drop", "category": "auth"}, "all of auth", "held held held dropped held"),
+        (
+            {"act": "some-drop", "key": ["192.0.2.3", "192.0.2.1"]},
+            "192.0.2.1, 192.0.2.3",
+            "dropped held dropped held held",
+        ),
+    ],
+)
+def test_what_is_held_is_decided_in_bulk(stage: Stage, form: dict[str, str], subject: str, wanted: str) -> None:
+    hold(stage)
+    answer = post(stage.browser(), "/held", {**form, "why": "a real wave", "step": "do"})
+    assert answer.status_code == 303
+    found = states(stage.engine)
+    keys = ("192.0.2.1 spam", "192.0.2.2 spam", "192.0.2.3 spam", "192.0.2.4 auth", "192.0.2.5 spam")
+    assert " ".join(found[key] for key in keys) == wanted
+    with stage.engine.connect() as connection:
+        (done,) = load_acts(connection)
+    assert (done.author, done.subject, done.reason) == ("ada", subject, "a real wave")
+
+
+@pytest.mark.parametrize(
+    "form", [{"act": "some-drop", "why": "x"}, {"act": "all-drop", "why": ""}, {"act": "", "why": "x"}]
+)
+def test_a_decision_on_nothing_or_without_a_reason_is_refused(stage: Stage, form: dict[str, str]) -> None:
+    hold(stage)
+    before = everything(stage.engine)
+    assert post(stage.browser(), "/held", {**form, "step": "do"}).status_code == 422
+    assert everything(stage.engine) == before
