@@ -1,3 +1,15 @@
 """What every test may use: the fixtures of tests/fix_*.py."""
 
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
 pytest_plugins = ["tests.fix_db", "tests.fix_embedded", "tests.fix_engine"]
+
+
+@pytest.fixture(autouse=True)
+def _plain_log() -> Iterator[None]:
+    """Forget where a command that ran in this process sent the log: that is closed by now."""
+    yield
+    structlog.reset_defaults()

@@ -177,6 +177,11 @@ class Lines:
         self._move(rest)
         return NUL if dropped else rest
 
+    @property
+    def begun(self) -> tuple[int, bytes]:
+        """What was read of a line that is not whole yet: where it stands, and its octets but those let go."""
+        return self.position + self._dropped, self._rest
+
     def fingerprint(self) -> tuple[bytes, int]:
         """Give the digests of the first octets and of those before the position; how many octets the first are of."""
         return fingerprint(self._head, self._tail, self.position), len(self._head)

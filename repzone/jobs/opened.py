@@ -50,6 +50,9 @@ class Opened:
         return FileRow(row_id, digest, length, self.lines.position, self.number)
 
     def is_as_read(self) -> bool:
-        """Tell whether what was read stands in the file still: it was not emptied."""
+        """Tell whether what was read stands in the file still: it was not emptied, not even within a line."""
         row = self.reached(0)
-        return self.file.compressed or matching(self.file, [row]) == [row]
+        if self.file.compressed:
+            return True
+        start, begun = self.lines.begun
+        return matching(self.file, [row]) == [row] and self.file.peek(start, len(begun)) == begun

@@ -23,9 +23,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     pytest.skip("chromium is missing: apt-get install chromium")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Give a headless Chromium, one a test process; each test opens a context of its own in it."""
+    """Give a headless Chromium; each test opens a context of its own in it.
+
+    Playwright's loop turns in this thread as long as it is open: no other file's tests may run meanwhile.
+    """
     with sync_playwright() as playwright:
         # As root, as in CI, it has no sandbox of its own.
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []

@@ -13,9 +13,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from repzone.cli.main import run
 from repzone.cli.wall import clock
 from tests.browser.served import pages
+from tests.cli.conftest import runner
 from tests.fix_db import new_database, with_database
 from tests.jobs.samples import reject
 
@@ -38,9 +38,7 @@ def site(pg_server: str, migrated_template: str, tmp_path_factory: pytest.TempPa
         url = with_database(pg_server, name)
         with pages(folder, url) as address:
             (folder / "mail.log").write_text("".join(reject(clock() - 60 + n) for n in range(12)))
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setenv("REPZONE_DATABASE_URL", url)
-                assert run(("ingest", "-c", str(folder / "repzone.toml"), str(folder / "mail.log"))) == 0
+            assert runner(folder, {"REPZONE_DATABASE_URL": url})("ingest", "mail.log").code == 0
             yield address
 
 

@@ -7,14 +7,14 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
+from repzone.cli import output
 from repzone.cli.main import run as run_main
 
 COMMAND = Path(sys.executable).with_name("repzone")
@@ -66,7 +66,7 @@ def run(tmp_path: Path, migrated_url: str) -> Run:
 @pytest.fixture
 def run_here(
     tmp_path: Path, migrated_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Run]:
+) -> Run:
     """Runs short commands in this process, in the folder and on the database of `run`: where many are needed."""
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("REPZONE_")]:
@@ -80,12 +80,12 @@ def run_here(
             patch.setattr(sys, "stdin", stdin)
             for name, value in more.items():
                 patch.setenv(name, value)
+            output.console.width = output.errors.width = int(more.get("COLUMNS", 200))  # as a new process has it
             capsys.readouterr()
             code = run_main(words)
             return Done(code, *capsys.readouterr())
 
-    yield run
-    structlog.reset_defaults()  # a command sends its log to standard error as it was then
+    return run
 
 
 @pytest.fixture

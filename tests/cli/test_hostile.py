@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from repzone.cli import output
 from tests.cli.conftest import Run
 from tests.cli.hostile import WORDS, is_harmless
 
@@ -50,10 +49,7 @@ def test_an_error_that_quotes_them_is_one_line_that_moves_nothing(acted: Run) ->
 
 
 @pytest.mark.parametrize("words", [("listings",), ("allow", "list"), ("audit",)], ids=lambda words: " ".join(words))
-def test_a_narrow_terminal_breaks_lines_and_cuts_no_address_short(
-    acted: Run, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(output.console, "width", 30)
-    shown = acted(*words).out
+def test_a_narrow_terminal_breaks_lines_and_cuts_no_address_short(acted: Run, words: tuple[str, ...]) -> None:
+    shown = acted(*words, COLUMNS="30").out
     assert "192.0.2.1 " in shown or "198.51.100.0/24 " in shown
     assert 30 < max(map(len, shown.splitlines()[:2])) < 100

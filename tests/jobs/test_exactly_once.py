@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
@@ -224,6 +224,7 @@ def test_whatever_happens_between_two_runs_each_line_is_stored_once(
     assert events(log) == log.lines
 
 
+@example(actions=[Log.begin_line, READS[0], Log.copy_and_truncate])  # emptied in the middle of a line
 @given(actions=st.lists(st.sampled_from(KEPT_ACTIONS), max_size=20))
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_happens_while_a_reader_has_the_log_open_each_line_is_stored_once(
