@@ -44,6 +44,9 @@ STUCK = 300.0
 END = 4.0
 """Seconds from SIGTERM on that connections and threads have to end."""
 
+RELOAD_PAUSE = 1.0
+"""Seconds between two readings of the configuration: they take the loop from those who ask."""
+
 NEEDS_RESTART = ("dns_listen", "metrics_listen", "database_url", "state_dir", "postgres_bin_dir")
 """Keys that a hangup does not put in force."""
 
@@ -84,6 +87,7 @@ class Served:
             feed.paused,
             feed.held is not None,
             self.meter.begin(zones),
+            feed.exempt,
         )
 
 
@@ -143,6 +147,9 @@ class _Service:
         self._settings, self._served, self._began = settings, served, began
         self._engine: Engine | None = None
         self._failure: RepzoneError | None = None
+        self._hung_up: asyncio.TimerHandle | None = None
+        self._reloaded = -RELOAD_PAUSE
+        self._asked, self._said = 0.0, ""  # since when the database is being opened; what became of it the last time
         self._ending = threading.Event()
         self._follower = threading.Thread(target=self._follow, name="database", daemon=True)
         keeper = Keeper(served.feed, settings.state_dir, clock, time.monotonic)
@@ -151,13 +158,13 @@ class _Service:
     async def run(self) -> None:
         """Answer until SIGTERM or SIGINT; RepzoneError when there is nothing to answer from and never will be."""
         self._stop, self._loop = stop_event(), asyncio.get_running_loop()
-        self._loop.add_signal_handler(signal.SIGHUP, self._reload)
+        self._loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         served = self._served
         listen = take_passed() or listen_addresses(self._settings)
         server = self._server = DnsServer(listen, served.view, clock, table=served.feed.table)
         monitor = PageServer(
             [parse_listen(text) for text in self._settings.metrics_listen],
-            make_pages(server, served.view, served.meter, clock, self._is_alive),
+            make_pages(server, served.view, served.meter, clock, self._is_alive, self._away),
         )
         try:
             await server.start()
@@ -203,27 +210,36 @@ class _Service:
         turned = self._served.feed.turned
         return self._follower.is_alive() and (turned == 0 or time.monotonic() - turned < STUCK)
 
+    def _away(self) -> str:
+        """Say why the database is not open; nothing when it is."""
+        if self._engine is not None:
+            return ""
+        return self._said or f"the database has not answered for {time.monotonic() - self._asked:.0f} s"
+
     def _status(self) -> str:
         feed = self._served.feed
         return unready(self._served.view()) or f"answering at serial {feed.serial}"
 
     def _follow(self) -> None:
-        """Open the database as soon as it can be, and follow it."""
-        said = ""
+        """Open the database as soon as it can be, and follow it.
+
+        Whoever watches sees a turn begin: one that never ends is felt, also where the database has stopped to answer.
+        """
         while not self._ending.is_set():
+            self._asked = self._served.feed.turned = time.monotonic()
             try:
                 with open_server(self._settings) as engine:
                     prepare(engine, self._settings, clock())
-                    self._engine = engine
+                    self._engine, self._said = engine, ""
                     feed, again = self._served.feed, partial(revive, self._settings)
                     follow(engine, feed, clock, time.monotonic, self._ending, again)
             except RepzoneError as error:
                 if self._served.feed.serial is None and not isinstance(error, UnavailableError):
                     self._fail(error)
                     return
-                if str(error) != said:
+                if str(error) != self._said:
                     log.error("serve.database_away", error=str(error))
-                said = str(error)
+                self._said = str(error)
             finally:
                 self._engine = None
             self._ending.wait(RETRY)
@@ -232,8 +248,15 @@ class _Service:
         self._failure = error
         self._loop.call_soon_threadsafe(self._stop.set)
 
+    def _hang_up(self) -> None:
+        """Read everything again, at once or after a pause: of many hangups the last one counts."""
+        if self._hung_up is None:
+            pause = max(0.0, self._reloaded + RELOAD_PAUSE - time.monotonic())
+            self._hung_up = self._loop.call_later(pause, self._reload)
+
     def _reload(self) -> None:
         """Read configuration and zones again; faulty ones change nothing."""
+        self._hung_up, self._reloaded = None, time.monotonic()
         reloading()
         try:
             settings = load(self._settings.file)

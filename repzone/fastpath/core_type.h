@@ -228,6 +228,21 @@ static PyObject *core_counts(PyObject *self, PyObject *none)
     return Py_BuildValue("(IIIII)", counts[0], counts[1], counts[2], counts[3], counts[4]);
 }
 
+static PyObject *core_count_exempt(PyObject *self, PyObject *arguments)
+{
+    unsigned int now;
+    uint32_t counts[CATEGORIES] = {0};
+    Table *table = &core_of(self)->table;
+    if (!PyArg_ParseTuple(arguments, "I:count_exempt", &now))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    pthread_mutex_lock(&table->writing);
+    count_exempt(atomic_load(&table->state), now, counts);
+    pthread_mutex_unlock(&table->writing);
+    Py_END_ALLOW_THREADS
+    return Py_BuildValue("(IIIII)", counts[0], counts[1], counts[2], counts[3], counts[4]);
+}
+
 /* Write the entries of one kind that hold at that instant as rows; gives how many octets that are, or would be. */
 static size_t write_rows(const State *state, unsigned kind, uint32_t now, uint8_t *rows)
 {
@@ -344,6 +359,7 @@ static PyMethodDef core_methods[] = {
     {"sweep", core_sweep, METH_VARARGS, NULL},
     {"lookup", core_lookup, METH_VARARGS, NULL},
     {"counts", core_counts, METH_NOARGS, NULL},
+    {"count_exempt", core_count_exempt, METH_VARARGS, NULL},
     {"dump", core_dump, METH_VARARGS, NULL},
     {"set_zones", core_set_zones, METH_VARARGS, NULL},
     {"set_status", core_set_status, METH_VARARGS, NULL},

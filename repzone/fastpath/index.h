@@ -34,6 +34,12 @@ typedef struct {
 
 enum { FOREVER = 0xFFFFFFFF, PAYLOAD_WORDS = 3, SPINS = 64 };
 
+/* Give the nearest instant that 32 bits hold, as rows.py does: in 2106 everything ends, and nothing begins anew. */
+static inline uint32_t clamp_instant(int64_t instant)
+{
+    return instant < 0 ? 0 : instant < FOREVER - 1 ? (uint32_t)instant : FOREVER - 1;
+}
+
 static inline unsigned key_words(unsigned family, unsigned length)
 {
     return family == V4 ? 1 : length <= 64 ? 2 : 4;

@@ -169,6 +169,28 @@ static inline bool find_exempt(const State *state, const Client *client, uint32_
     return false;
 }
 
+/* Count the listings of each category that an exemption in force covers wholly; the caller holds `writing`. */
+static inline void count_exempt(const State *state, uint32_t now, uint32_t counts[CATEGORIES])
+{
+    Entry exempt;
+    unsigned length;
+    for (unsigned place = 0; place < 2; place++) {
+        const Family *family = &state->families[LISTED][place];
+        for (unsigned number = 0; state->families[EXEMPTED][place].count && number < family->count; number++) {
+            const Index *index = family->indexes[number];
+            Client client = {{0}, (uint8_t)index->family, (uint8_t)index->length};
+            for (uint32_t slot = 0; slot < index->capacity; slot++) {
+                Entry entry = entry_at(index, slot);
+                if (entry.tag == 0)
+                    continue;
+                key_at(index, slot, client.words);
+                if (find_exempt(state, &client, now, &exempt, &length))
+                    counts[tag_category(entry.tag)]++;
+            }
+        }
+    }
+}
+
 static inline void state_free(State *state)
 {
     for (unsigned kind = 0; state && kind < KINDS; kind++)

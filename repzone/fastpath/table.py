@@ -94,6 +94,10 @@ class CompiledTable:
         """Give the number of listings by category."""
         return dict(zip(CATEGORIES, self.core.counts(), strict=True))
 
+    def count_exempt(self, now: int) -> Mapping[Category, int]:
+        """Count those of `counts` that an exemption in force covers."""
+        return dict(zip(CATEGORIES, self.core.count_exempt(clamp(now)), strict=True))
+
     def listings(self, now: int) -> Iterator[Listing]:
         """Give the listings active at that instant, without reasons and comments."""
         return unpack_listings(self.core.dump(False, clamp(now)))

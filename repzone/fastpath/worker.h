@@ -203,7 +203,7 @@ static inline void handle_batch(Worker *worker, unsigned received)
 {
     Shared *shared = worker->shared;
     int64_t told = atomic_load_explicit(&shared->told, memory_order_relaxed);
-    uint32_t now = (uint32_t)(told ? told : read_clock(CLOCK_REALTIME) / SECOND);
+    uint32_t now = clamp_instant(told ? told : read_clock(CLOCK_REALTIME) / SECOND);
     enter(&shared->core->table, worker->reader);
     View view = view_core(shared->core, now, read_clock(CLOCK_MONOTONIC));
     prepare_batch(worker, &view, received);

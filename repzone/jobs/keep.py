@@ -42,7 +42,7 @@ def restore(feed: Feed, folder: Path, now: int, monotonic: float) -> None:
         log.error("zone.snapshot_refused", error=str(error))
         return
     feed.serial, feed.paused, feed.looked = found.serial, found.paused, monotonic - (now - found.at)
-    feed.database = found.database
+    feed.database, feed.exempt = found.database, feed.table.count_exempt(now)
     log.info("zone.restored", serial=found.serial, age=now - found.at, rows=len(found.rows) // rows.ROW.size)
 
 

@@ -5,8 +5,8 @@ nothing yet, when the database is another one or has gone back in time, and when
 pruned. While the database is away the last table stays, and its age grows.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -16,6 +16,8 @@ import structlog
 from repzone.clock import Clock
 from repzone.errors import RepzoneError
 from repzone.jobs.hold import Held, compare, hold, is_accepted, settle
+from repzone.model import Change, Exemption
+from repzone.reasons import Category
 from repzone.store.changes import CHANGE, current_serial, load_changes, load_paused
 from repzone.store.engine import Connection, Engine, answering
 from repzone.store.subscription import Subscription, subscribe
@@ -46,6 +48,9 @@ class Feed:
     """A table and how fresh it is: the last serial in it (None: never loaded), of which database, monotonic time of the
     last look; the apexes of zones that are paused; the reload that is held, if one is, and when it was last compared.
 
+    `exempt` is how many listings in the table exemptions covered when that was last counted: it costs a look at every
+    one, so it is counted anew when a change has to do with an exemption, and with each sweep.
+
     `folder` is where a reload that is held waits for the operator's word; without one it cannot be given. `turned` is
     the monotonic time of the follower's last turn, whether the database answers or not. `untold` changes came since the
     log was last told, at the second `told`.
@@ -63,6 +68,7 @@ class Feed:
     database: str = "-"
     untold: int = 0
     told: int = 0
+    exempt: Mapping[Category, int] = field(default_factory=dict)
 
     def age(self, monotonic: float) -> int | None:
         """Give the age of the data in whole seconds; None when there is none yet."""
@@ -119,17 +125,18 @@ def _refresh(subscription: Subscription, feed: Feed, now: int) -> None:
             serial = current_serial(connection)
             known = feed.serial is not None and feed.held is None and feed.database == subscription.database
             if known and serial != feed.serial:
-                known = _catch_up(connection, feed, serial)
+                known = _catch_up(connection, feed, serial, now)
         if not known and _may_load(feed, now):
             with subscription.within(LOAD_PATIENCE) as connection:
                 _load(connection, feed, now, subscription.database)
     _tell(feed, now)
     if now - feed.swept >= SWEEP:
         feed.table.sweep(now)
+        feed.exempt = feed.table.count_exempt(now)
         feed.swept = now
 
 
-def _catch_up(connection: Connection, feed: Feed, serial: int) -> bool:
+def _catch_up(connection: Connection, feed: Feed, serial: int, now: int) -> bool:
     """Apply the changes up to a serial and those after; False when they are not all there, or it is behind us."""
     before = feed.serial or 0
     changes = load_changes(connection, before)
@@ -141,7 +148,15 @@ def _catch_up(connection: Connection, feed: Feed, serial: int) -> bool:
         feed.table.apply(change)
     feed.serial = max(serial, changes[-1].serial if changes else 0)
     feed.untold += len(changes)
+    if any(_is_about_exemptions(feed.table, change, now) for change in changes):
+        feed.exempt = feed.table.count_exempt(now)
     return True
+
+
+def _is_about_exemptions(table: Table, change: Change, now: int) -> bool:
+    """Tell whether a change adds or ends an exemption, or is of a listing inside one."""
+    what = change.what
+    return isinstance(what, Exemption) or table.lookup(what.client, now).exemption is not None
 
 
 def _tell(feed: Feed, now: int) -> None:
@@ -171,6 +186,7 @@ def _load(connection: Connection, feed: Feed, now: int, database: str) -> None:
             return
     feed.paused = load_paused(connection)
     rows.load(feed.table, loaded)
+    feed.exempt = feed.table.count_exempt(now)
     feed.serial, feed.held, feed.database = serial, None, database
     log.info("zone.loaded", serial=serial, listings=sum(feed.table.counts().values()))
     if feed.folder is not None:

@@ -21,9 +21,14 @@ SILENT = ("dropped", "limited")
 
 
 def make_pages(
-    server: DnsServer, view: Callable[[], View], meter: Meter, clock: Clock, alive: Callable[[], bool]
+    server: DnsServer,
+    view: Callable[[], View],
+    meter: Meter,
+    clock: Clock,
+    alive: Callable[[], bool],
+    away: Callable[[], str] = lambda: "",
 ) -> Mapping[str, Callable[[], Page]]:
-    """Give the pages by their path; `alive` tells whether the database is still followed."""
+    """Give the pages by their path; `alive` tells whether the database is still followed, `away` why it is not open."""
 
     def metrics() -> Page:
         return Page(render(collect(server, view(), meter, clock())), content_type=CONTENT_TYPE)
@@ -33,7 +38,7 @@ def make_pages(
 
     def readyz() -> Page:
         reason = unready(view())
-        return _unavailable(reason) if reason else Page(b"ready\n")
+        return _unavailable(": ".join(filter(None, (reason, away())))) if reason else Page(b"ready\n")
 
     return {"/metrics": metrics, "/healthz": healthz, "/readyz": readyz}
 
@@ -135,7 +140,7 @@ def _data(view: View, now: int) -> Iterator[Family]:
     yield single("repzone_ready", "gauge", "Whether listings are answered.", unready(view) is None)
     text = "Whether a reload waits for `repzone zone accept`."
     yield single("repzone_reload_held", "gauge", text, view.held)
-    counts: list[Sample] = [({"category": name}, number) for name, number in view.table.counts().items()]
+    counts: list[Sample] = [({"category": name}, number) for name, number in view.count_listed().items()]
     yield Family("repzone_listings", "gauge", "Listings in the table, by category.", counts)
     exemptions = sum(1 for _ in view.table.exemptions(now))
     yield single("repzone_exemptions", "gauge", "Exemptions in force.", exemptions)

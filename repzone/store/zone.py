@@ -13,7 +13,7 @@ from repzone.store.changes import current_serial
 from repzone.store.engine import instant, seconds
 from repzone.store.exemptions import load_exemptions
 from repzone.store.tables import listing_change
-from repzone.zone.rows import pack_exemption
+from repzone.zone.rows import LAST, pack_exemption
 
 _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
@@ -54,8 +54,8 @@ _ROWS = sa.text(
 SELECT string_agg(
     CASE family(key) WHEN 4 THEN '\\x04'::bytea ELSE '\\x06' END || substr(inet_send(key), 2, 1)
     || CASE category {_NUMBERS} END || '\\x01'::bytea || int4send(offence)
-    || substr(int8send(extract(epoch FROM began)::bigint), 5)
-    || substr(int8send(extract(epoch FROM expires)::bigint), 5)
+    || substr(int8send(greatest(0, least({LAST}, extract(epoch FROM began)::bigint))), 5)
+    || substr(int8send(greatest(0, least({LAST}, extract(epoch FROM expires)::bigint))), 5)
     || substr(inet_send(key), 5) || CASE family(key) WHEN 4 THEN '\\x000000000000000000000000'::bytea ELSE '' END, '')
 FROM listing WHERE state = 'active' AND expires > :now GROUP BY category"""  # noqa: S608 - our own words
 )

@@ -56,6 +56,7 @@ class PublicPage:
             middleware=[Middleware(Guard), Middleware(GZipMiddleware, minimum_size=500)],
             exception_handlers={HTTPException: _refused},
         )
+        inner.router.redirect_slashes = False  # where to would be the Host's to say, and that is the visitor's word
         return Headed(inner)
 
     async def show(self, request: Request) -> Response:
@@ -119,7 +120,7 @@ class PublicPage:
             url = next((zone.url for zone in site.zones if zone.url), "").format(client=verdict.client) or here
             headers["content-disposition"] = 'attachment; filename="release.ics"'
             return Response(reminder(verdict, t, site.name, url), 200, headers, "text/calendar; charset=utf-8")
-        accepts = request.headers.get("accept", "")
+        accepts = request.headers.get("accept", "").lower()
         if form == "txt" or (accepts.startswith("text/plain") and form == "json"):
             return PlainTextResponse(page.render_text(site, t, verdict), headers=headers)
         return JSONResponse(api.fields(site, verdict), headers=headers)

@@ -2,7 +2,8 @@
 
 import asyncio
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -50,7 +51,11 @@ def _headed(send: Send) -> Send:
 
 
 class Guard:
-    """Puts the headers on every answer, refuses bodies that are too long, and ends what takes too long."""
+    """Puts the headers on every answer, refuses bodies that are too long, and ends what takes too long.
+
+    So does a request with two lengths end its connection: what comes behind it could be taken for another's (RFC 9112
+    section 6.1). Who hangs up in the middle of a body is not answered.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -67,6 +72,11 @@ class Guard:
             begun = True
             await headed(message)
 
+        headers = Headers(scope=scope)
+        if "content-length" in headers and "transfer-encoding" in headers:
+            answer = PlainTextResponse("The request has two lengths.\n", 400, {"connection": "close"})
+            await answer(scope, receive, guarded)
+            return
         read = 0
 
         async def bounded() -> Message:
@@ -80,6 +90,8 @@ class Guard:
         try:
             async with asyncio.timeout(None if scope.get("repzone.stream") else TIME):
                 await self._app(scope, bounded, guarded)
+        except ClientDisconnect:
+            return
         except TooLongError:
             if not begun:
                 await PlainTextResponse("The request is too long.\n", 413)(scope, receive, guarded)

@@ -17,21 +17,33 @@ _FORMS = tuple(
     re.compile(form, re.IGNORECASE)
     for form in (
         rf"client\s+host\s+\[(?:IPv6:)?{_ADDRESS}\]\s+blocked\s+using\s+(?P<zone>[a-z0-9._-]{{1,253}})",
-        rf"(?:\b|^){_ADDRESS}\s+is\s+listed\b",
+        rf"(?:\b|^){_ADDRESS}\s+(?:(?:is\s+)?listed|is\s+in\s+a\s+black\s?list|refused\s+by\s+blackhole)\b",
         rf"[?&]ip=(?:%5B)?{_ADDRESS}",
         rf"\[(?:IPv6:)?{_ADDRESS}\][\s:,;]{{1,4}}(?:\S{{1,64}}\s{{1,4}}){{0,6}}(?:blocked|listed|rejected)\b",
     )
 )
-"""The most telling first: who was refused, in Postfix's words, in ours, in our link, in other servers' words.
+"""The most telling first: who was refused, in Postfix's words, in ours (Exim's, Sendmail's), in our link, in others'.
 
 What may repeat is bounded wherever it could be told apart in several ways: a flood of colons must not hold the page up.
 """
 
 _ANY = re.compile(
-    r"(?<![0-9a-zA-Z.:])\[?(?:IPv6:)?([0-9a-f]*[.:][0-9a-f:.]{2,43})\]?(?![0-9a-z]|/\d)",
+    r"(?<![0-9a-zA-Z.:])\[?(?:IPv6:)?([0-9a-f]*[.:][0-9a-f:.]{2,43})\]?(?![0-9a-z]|/\d|\.[0-9a-z])",
     re.IGNORECASE,
 )
+"""An address by itself; `10.2.0.192.bl.example.net` is the name that was looked up, backwards, and holds none."""
 
+_REFUSER = re.compile(
+    r"\bhost\s{1,4}[a-z0-9._-]{1,253}\s?\[[^\]\s]{2,50}\](?::\d{1,5})?(?=\s{1,4}said|:)|\brelay=[^\s,]{1,300}",
+    re.IGNORECASE,
+)
+"""The server that refused, as the sender's own names it: never the one that is asked about."""
+
+_QUOTED = re.compile(r"\n[>|\s]+")
+_ZONE = re.compile(
+    r"\b(?:blocked\s+using|black\s?list\s+at|listed\s+(?:at|by|in|on)|blackhole\s+site)\s+([a-z0-9_-]+(?:\.[a-z0-9_-]+)+)",
+    re.IGNORECASE,
+)
 
 _APEX = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE)
 
@@ -54,10 +66,11 @@ class UnclearError(ValueError):
 
 def parse(text: str) -> Subject:
     """Find the address that is asked about; UnclearError when there is none, or nobody can tell which."""
-    text = text[:MOST].strip()
+    text = _QUOTED.sub("\n", re.sub("%3a", ":", text[:MOST], flags=re.IGNORECASE)).strip()
     alone = read_address(text)
     if alone is not None:
         return Subject(alone)
+    text = _REFUSER.sub(" ", text)
     for form in _FORMS:
         found = {client: match for match in form.finditer(text) if (client := read_address(match["address"]))}
         if len(found) > 1:
@@ -72,10 +85,12 @@ def parse(text: str) -> Subject:
 
 
 def read_address(text: str) -> Client | None:
-    """Read one address, also `[192.0.2.1]`, `IPv6:2001:db8::1` or with a full stop behind it; None otherwise."""
+    """Read one address, also as `[192.0.2.1]`, `192.0.2.1:25`, `192.0.2.1.` or `IPv6:2001:db8::1`; None otherwise."""
     text = text.strip().strip("[]").removesuffix(".").rstrip(":") if not text.endswith("::") else text.strip()
     if text[:5].lower() == "ipv6:":
         text = text[5:]
+    if "." in text and text.count(":") == 1:
+        text = text.partition(":")[0]
     try:
         client = Client.from_text(text)
     except ValueError:
@@ -89,5 +104,5 @@ def read_zone(text: str) -> str:
 
 
 def _zone(text: str) -> str:
-    match = re.search(r"\bblocked\s+using\s+([a-z0-9._-]{1,253})", text, re.IGNORECASE)
-    return match[1] if match else ""
+    match = _ZONE.search(text)
+    return match[1][:253] if match else ""

@@ -63,8 +63,9 @@ class _Protocol(H11Protocol):
 
     @property
     def is_silent(self) -> bool:
-        """Tell whether no request is being answered."""
-        return not self.transport.is_closing() and (self.cycle is None or self.cycle.response_complete)
+        """Tell whether no request is being answered: none has come, or not yet all of it."""
+        waits = self.cycle is None or self.cycle.response_complete or self.cycle.more_body
+        return waits and not self.transport.is_closing()
 
     def data_received(self, data: bytes) -> None:
         self._heard = self.loop.time()
@@ -137,6 +138,7 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         ws="none",
         lifespan="off",
         log_config=None,
+        log_level="error",  # what strangers send wrong fills no log; faults of ours are in it
         access_log=False,  # whoever asks about which address is nobody's business
         server_header=False,
         proxy_headers=False,  # `visitors` knows whom to trust

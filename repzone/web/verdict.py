@@ -85,7 +85,7 @@ class Verdict:
 def judge(client: Client, now: int, known: Known, zones: Iterable[Zone], max_stale: int) -> Verdict:
     """Say how it stands with an address."""
     blocking = [zone for zone in zones if zone.kind == "block"]
-    if _is_test_entry(client, blocking):
+    if is_test_entry(client, blocking):
         return Verdict(client, Kind.test, now, known)
     if known.found.reserved:
         return Verdict(client, Kind.reserved, now, known)
@@ -104,7 +104,7 @@ def judge(client: Client, now: int, known: Known, zones: Iterable[Zone], max_sta
     return Verdict(client, Kind.clear, now, known, ended=ended)
 
 
-def _is_test_entry(client: Client, zones: Iterable[Zone]) -> bool:
+def is_test_entry(client: Client, zones: Iterable[Zone]) -> bool:
     """Tell whether a zone always lists it (RFC 5782 §5)."""
     loopback = client.version == V4 and client.value >> 8 == 0x7F0000
     return loopback and any(client.value & 0xFF in zone.test_codes for zone in zones)

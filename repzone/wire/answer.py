@@ -5,11 +5,12 @@ is the one place where that becomes an rcode.
 """
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from repzone.model import V4, Client
-from repzone.wire.query import AAAA, ANY, ANY_CLASS, AXFR, IN, IXFR, NS, NXNAME, SOA, TXT, A, Fault, Query
+from repzone.reasons import Category
+from repzone.wire.query import AAAA, ANY, ANY_CLASS, AXFR, DS, IN, IXFR, NS, NXNAME, SOA, TXT, A, Fault, Query
 from repzone.zone.definition import STATUS, Addresses, Zone
 from repzone.zone.entry import Entry, make_entry, test_entry
 from repzone.zone.names import Name, Unnamed, from_labels, may_hold_names
@@ -109,7 +110,7 @@ class View:
     `serial` is that of the last change in the table, `age` the seconds since the data was last known to be whole:
     None before the first time. In the zones whose apex is in `paused` only the test entries are listed. `held` says
     that the database offers a zone which an operator must accept first. `observe` is told each query and its
-    answer, and whether it came by UDP.
+    answer, and whether it came by UDP. `exempt` is how many listings in the table exemptions cover, when last counted.
     """
 
     zones: tuple[Zone, ...]
@@ -120,6 +121,11 @@ class View:
     paused: frozenset[str] = frozenset()
     held: bool = False
     observe: Callable[[Query, Client, Answer, bool], None] | None = field(default=None, compare=False)
+    exempt: Mapping[Category, int] = field(default_factory=dict)
+
+    def count_listed(self) -> Mapping[Category, int]:
+        """Give the number of listings in force by category, within what ended or began to be exempt in a minute."""
+        return {name: max(0, count - self.exempt.get(name, 0)) for name, count in self.table.counts().items()}
 
     @property
     def stale(self) -> bool:
@@ -138,6 +144,10 @@ def answer(query: Query, client: Client, now: int, view: View) -> Answer:
         return Answer(Outcome.PROHIBITED)
     if NXNAME < query.type < ANY:  # RFC 6895 §3.1; transfers are not served yet
         return Answer(Outcome.PROHIBITED if query.type in (AXFR, IXFR) else Outcome.META_TYPE)
+    if query.type == DS and query.name == zone.name:
+        above = find_zone(query.name[1:], view.zones)
+        if above is not None and above.admits(client):  # a DS is the upper side's of a zone cut: RFC 4035 §3.1.4.1
+            return Answer(Outcome.NO_DATA, query.klass == IN, authority=(_soa(above, view, negative=True),))
     fixed = _fixed(query, zone, view)
     rrsets, outcome = fixed or _known(query, now, zone, view)
     # RFC 1035 §6.2: an answer to class ANY is never authoritative.
@@ -242,6 +252,6 @@ def _status(zone: Zone, view: View) -> bytes:
     if zone.kind == "allow":
         counts = ""
     else:
-        numbers = view.table.counts()
+        numbers = view.count_listed()
         counts = "".join(f" {name}={numbers[name]}" for name in sorted(zone.codes, key=zone.codes.__getitem__))
     return f"serial={view.serial} age={'never' if view.age is None else view.age}{marks}{counts}".encode()

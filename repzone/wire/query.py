@@ -17,7 +17,7 @@ _PAIR = Struct("!HH")
 _RECORD = Struct("!HHIH")  # type, class, ttl, length of data
 
 QR, OPCODE, RD = 0x8000, 0x7800, 0x0100
-A, NS, SOA, TXT, AAAA, OPT, NXNAME, AXFR, ANY = 1, 2, 6, 16, 28, 41, 128, 252, 255
+A, NS, SOA, TXT, AAAA, OPT, DS, NXNAME, AXFR, ANY = 1, 2, 6, 16, 28, 41, 43, 128, 252, 255
 IXFR = 251
 IN, ANY_CLASS = 1, 255
 DO = 0x8000  # RFC 3225

@@ -36,10 +36,13 @@ def make_entry(zone: Zone, found: Found, now: int, client: Client | str, *, with
     listings = [listing for listing in found.listings if listing.category in zone.categories]
     if not listings:
         return None
-    ttl = min(zone.ttl, min(listing.expires for listing in listings) - now - 1)
-    last = min(listings, key=lambda listing: _precedence(listing, zone))
+    first, last = listings[-1], listings[0]  # to end
+    codes: tuple[int, ...] = (zone.codes[last.category],)
+    if len(listings) > 1:
+        last = min(listings, key=lambda listing: _precedence(listing, zone))
+        codes = tuple(sorted({zone.codes[listing.category] for listing in listings}))
+    ttl = min(zone.ttl, first.expires - now - 1)
     text = zone.texts[last.category].render(client, last, now, len(listings) - 1) if with_text else b""
-    codes = tuple(sorted({zone.codes[listing.category] for listing in listings}))
     return Entry(codes, ttl, text, zone.codes[last.category])
 
 

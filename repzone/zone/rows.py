@@ -1,6 +1,7 @@
 """Listings and exemptions in, rows of 32 octets out, and back: how the compiled core and the snapshot file hold them.
 
-Instants are 32 bits (until 2106). What nobody is ever answered is not kept: reasons, comments, authors.
+Instants are 32 bits, the last of them in February 2106: what ends later ends then. What nobody is ever answered is not
+kept: reasons, comments, authors.
 """
 
 from collections.abc import Iterable, Iterator

@@ -54,6 +54,10 @@ class Table(Protocol):
         """Give the number of listings by category, those included that ended after the last sweep."""
         ...
 
+    def count_exempt(self, now: int) -> Mapping[Category, int]:
+        """Count those of `counts` that an exemption in force covers wholly: a look at each, if there are exemptions."""
+        ...
+
     def listings(self, now: int) -> Iterator[Listing]:
         """Give the listings active at that instant, in no order."""
         ...
@@ -202,6 +206,15 @@ class MemoryTable:
     def counts(self) -> Mapping[Category, int]:
         """Give the number of listings by category."""
         return self._state.counts.copy()
+
+    def count_exempt(self, now: int) -> Mapping[Category, int]:
+        """Count those of `counts` that an exemption in force covers."""
+        state, counts = self._state, dict.fromkeys(CATEGORIES, 0)
+        if any(self.exemptions(now)):
+            for listing in state.listings.entries():
+                covering = state.exemptions.covering(listing.client)
+                counts[listing.category] += any(exemption.holds_at(now) for exemption in covering)
+        return counts
 
     def listings(self, now: int) -> Iterator[Listing]:
         """Give the listings active at that instant."""

@@ -7,6 +7,7 @@ import string
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from repzone.model import Client, Listing
 
@@ -72,13 +73,14 @@ class Template:
 
     def render(self, client: Client | str, listing: Listing, now: int, others: int = 0) -> bytes:
         """Write what a client that is asked for is told; `others` counts its further listings."""
+        named = str(client)
         text = self.text.format(
-            client=client,
+            client=named,
             category=listing.category,
             offence=ordinal(listing.offence),
             until=format_instant(listing.expires),
             left=format_left(listing.expires - now),
-            url=self.url.format(client=client),
+            url=self.url.format(client=named),
         )
         return (text + _more(others)).encode("ascii")[:MAX_TEXT]
 
@@ -99,9 +101,13 @@ def ordinal(number: int) -> str:
 
 def format_instant(instant: int) -> str:
     """Write an instant in UTC: to the minute when it is a whole one, else to the second."""
-    return datetime.fromtimestamp(instant, UTC).strftime(
-        "%Y-%m-%d %H:%M UTC" if instant % 60 == 0 else "%Y-%m-%d %H:%M:%S UTC"
-    )
+    second = instant % 60
+    return f"{_minute(instant // 60)}{f':{second:02}' if second else ''} UTC"
+
+
+@lru_cache(maxsize=4096)
+def _minute(number: int) -> str:
+    return datetime.fromtimestamp(60 * number, UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def format_left(seconds: int) -> str:

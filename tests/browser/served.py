@@ -16,6 +16,19 @@ name = "Example Mail"
 contact = "postmaster@example.net"
 abuse = "https://www.example.net/abuse"
 """
+TOKEN = "a token that nobody guesses"  # noqa: S105 - of a console that lives as long as a test
+CONSOLE = f"""console_listen = ["127.0.0.1:0"]
+console_token = "{TOKEN}"
+"""
+
+
+@contextmanager
+def console(folder: Path, database_url: str) -> Iterator[str]:
+    """Give the URL of the operator's console."""
+    with pages(folder, database_url, CONSOLE + OPERATOR):
+        port = re.search(r"console=\['127\.0\.0\.1:(\d+)", (folder / "said").read_text())
+        assert port, (folder / "said").read_text()
+        yield f"http://127.0.0.1:{port[1]}"
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -17,15 +18,22 @@ from structlog.testing import capture_logs
 
 from repzone.errors import RepzoneError
 from repzone.jobs import hold, refresh
+from repzone.jobs.keep import Keeper, restore
 from repzone.jobs.refresh import HELD_POLL, Feed, follow
 from repzone.model import Client, Exemption, Listing
+from repzone.reasons import CATEGORIES
 from repzone.store.changes import set_paused
 from repzone.store.engine import Engine
 from repzone.store.exemptions import store_own_networks
+from repzone.store.overview import load_overview
+from repzone.wire.respond import View, respond
 from repzone.zone.table import MemoryTable
 from tests.jobs.listed import add_listings, end_listings
+from tests.wire.sample import LOOPBACK, ZONES, query
 
 NOW = 1_790_000_000
+EXEMPT = """
+INSERT INTO exemption (network, added, ended) VALUES ('192.0.2.0/30', to_timestamp(0), to_timestamp(1790000030))"""
 ADDRESSES = [f"192.0.2.{n}" for n in range(1, 41)] + [f"2001:db8:{n}::/64" for n in range(1, 11)]
 
 
@@ -71,6 +79,39 @@ def test_a_change_is_applied_without_loading_anything_else(engine: Engine) -> No
     end_listings(engine, numbers[:2], NOW)
     refresh.refresh(engine, feed, NOW)
     assert listed(feed) == {"203.0.113.1", *ADDRESSES[2:]}
+
+
+def count_listed(engine: Engine, feed: Feed, now: int) -> tuple[dict[str, int], dict[str, int]]:
+    """Give what `_status` of a server and what `repzone status` count as listed."""
+    view = View(ZONES, feed.table, feed.serial or 0, 0, exempt=feed.exempt)
+    told = respond(query("_status.bl.example.net", 16), LOOPBACK, now, view, udp=True)
+    numbers = dict(re.findall(r"(\w+)=(\d+)", (told or b"").decode("latin-1")))
+    with engine.connect() as connection:
+        shown = load_overview(connection, now).listings
+    return {name: int(numbers[name]) for name in CATEGORIES if numbers[name] != "0"}, dict(shown)
+
+
+def test_the_server_and_status_count_no_listing_inside_an_exemption(engine: Engine, tmp_path: Path) -> None:
+    execute(engine, EXEMPT)
+    numbers = add_listings(engine, ADDRESSES, NOW)  # begun late: nobody lifted them
+    add_listings(engine, ["192.0.2.1", "192.0.2.0/24"], NOW, category="auth", seconds=90)
+    feed = make_feed(engine)
+    assert count_listed(engine, feed, NOW) == ({"spam": 47, "auth": 1},) * 2
+    Keeper(feed, tmp_path, lambda: NOW, lambda: NOW).write()
+    again = Feed(MemoryTable())
+    restore(again, tmp_path, NOW, NOW)
+    assert count_listed(engine, again, NOW) == ({"spam": 47, "auth": 1},) * 2
+    end_listings(engine, numbers[:1], NOW)
+    add_listings(engine, ["192.0.2.2"], NOW, category="virus")
+    refresh.refresh(engine, feed, NOW + 1)
+    assert count_listed(engine, feed, NOW + 1) == ({"spam": 47, "auth": 1},) * 2
+    refresh.refresh(engine, feed, NOW + 60)  # the exemption has ended
+    assert count_listed(engine, feed, NOW + 60) == ({"spam": 49, "auth": 2, "virus": 1},) * 2
+    with engine.begin() as connection:
+        store_own_networks(connection, [Client.from_text("192.0.2.40")], NOW)
+    add_listings(engine, ["192.0.2.40"], NOW, category="errors")
+    refresh.refresh(engine, feed, NOW + 61)
+    assert count_listed(engine, feed, NOW + 61) == ({"spam": 48, "auth": 2, "virus": 1},) * 2
 
 
 def test_everything_is_loaded_when_changes_that_are_needed_were_pruned(engine: Engine) -> None:

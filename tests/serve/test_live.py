@@ -120,6 +120,21 @@ def test_a_hangup_reads_the_configuration_again_and_a_faulty_one_changes_nothing
         assert answers(address, "2.0.0.127.bl.example.net") == ("127.0.0.2",)
 
 
+def test_of_a_storm_of_hangups_the_last_one_counts_and_few_are_followed(migrated_url: str, tmp_path: Path) -> None:
+    (tmp_path / "zones").mkdir()
+    (tmp_path / "repzone.toml").write_text('zones_dir = "zones"\n')
+    with_zone = 'nameservers = ["ns.example.net"]\napex = "{}.example"\n'
+    zone = tmp_path / "zones" / "bl.toml"
+    zone.write_text(with_zone.format("first"))
+    with serving(tmp_path, REPZONE_DATABASE_URL=migrated_url) as (server, address):
+        for _ in range(300):
+            server.send_signal(signal.SIGHUP)
+        zone.write_text(with_zone.format("last"))
+        server.send_signal(signal.SIGHUP)
+        until(lambda: answers(address, "2.0.0.127.last.example") == ("127.0.0.2",))
+        assert 1 <= said(tmp_path).count("event=serve.reloaded") <= 10
+
+
 @contextmanager
 def stopped(engine: Engine) -> Iterator[None]:
     """Freeze whoever serves another connection to this database."""
@@ -157,6 +172,41 @@ def test_no_query_feels_a_database_that_hangs_and_listings_end_on_time(
             assert server.wait(10) == 0
 
 
+@pytest.mark.skipif("REPZONE_TEST_DATABASE_URL" in os.environ, reason="the server's processes are not ours to stop")
+def test_a_server_whose_database_hangs_before_it_is_open_says_so_and_ends_when_told(
+    engine: Engine, migrated_url: str, tmp_path: Path
+) -> None:
+    asked = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    metrics = {"REPZONE_METRICS_LISTEN": "127.0.0.1:0"}
+    with engine.connect() as connection:
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('repzone.own_networks'))")
+        with serving(tmp_path, REPZONE_DATABASE_URL=migrated_url, **metrics) as (server, address):
+            until(lambda: connection.scalar(asked) == 1)
+            with stopped(engine):
+                port = metrics_port(tmp_path)
+                until(lambda: "has not answered" in fetch(port, "readyz")[1])
+                code, page = fetch(port, "readyz")
+                assert code == 503
+                assert re.fullmatch(r"nothing was loaded yet: the database has not answered for \d+ s\n", page)
+                assert answers(address, "2.0.0.127.bl.example.net") == ("127.0.0.2",)
+                assert answers(address, LISTED) == ("SERVFAIL",)
+                server.send_signal(signal.SIGTERM)
+                assert server.wait(10) == 0
+
+
+def test_a_monitor_is_told_why_a_database_is_away(tmp_path: Path) -> None:
+    with serving(tmp_path, REPZONE_DATABASE_URL=GONE, REPZONE_METRICS_LISTEN="127.0.0.1:0"):
+        port = metrics_port(tmp_path)
+        until(lambda: fetch(port, "readyz")[1].startswith("nothing was loaded yet: the database does not answer: "))
+
+
+def metrics_port(folder: Path) -> int:
+    """Give the port of the pages for monitors, once they are there."""
+    found = re.compile(r"metrics\.listening addresses=\S*127\.0\.0\.1:?'?,? ?(\d+)")
+    until(lambda: found.search(said(folder)) is not None)
+    return int(found.findall(said(folder))[0])
+
+
 def test_a_monitor_is_told_whether_the_server_lives_and_has_data(migrated_url: str, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
@@ -166,11 +216,11 @@ def test_a_monitor_is_told_whether_the_server_lives_and_has_data(migrated_url: s
         with serving(tmp_path, REPZONE_DATABASE_URL=migrated_url, **metrics, **more) as (server, address):
             assert systemd.recv(500).startswith(b"READY=1\nSTATUS=")
             assert systemd.recv(500) == b"WATCHDOG=1"
-            (port,) = re.findall(r"metrics\.listening addresses=\S*127\.0\.0\.1:?'?,? ?(\d+)", said(tmp_path))
-            until(lambda: fetch(int(port), "readyz") == (200, "ready\n"))
-            assert fetch(int(port), "healthz") == (200, "alive\n")
+            port = metrics_port(tmp_path)
+            until(lambda: fetch(port, "readyz") == (200, "ready\n"))
+            assert fetch(port, "healthz") == (200, "alive\n")
             answers(address, LISTED)
-            code, body = fetch(int(port), "metrics")
+            code, body = fetch(port, "metrics")
             assert code == 200
             assert 'repzone_dns_queries_total{zone="bl.example.net",type="A",rcode="NXDOMAIN"' in body
             server.send_signal(signal.SIGTERM)

@@ -6,7 +6,7 @@ from repzone.store.engine import Engine
 from repzone.store.exemptions import store_own_networks
 from repzone.store.subscription import subscribe
 from repzone.store.zone import has_changes, load_ended, load_rows
-from repzone.zone.rows import ROW, pack_exemption, pack_listing
+from repzone.zone.rows import LAST, ROW, pack_exemption, pack_listing, unpack_listings
 from tests.jobs.listed import add_listings, end_listings
 
 NOW = 1_790_000_000
@@ -32,6 +32,17 @@ def test_the_rows_are_those_that_we_would_write(engine: Engine) -> None:
     ]
     assert load(engine, NOW) == (31, sorted([*wanted, pack_exemption(Exemption(network, 0))]))
     assert load(engine, NOW + 1000) == (31, [pack_exemption(Exemption(network, 0))])
+
+
+def test_what_ends_beyond_the_last_instant_of_a_row_ends_then_and_not_in_the_past(engine: Engine) -> None:
+    far = 2**32 + 5
+    add_listings(engine, ["192.0.2.7"], NOW, seconds=far - NOW)
+    add_listings(engine, ["192.0.2.8"], -5, seconds=NOW + 10)
+    written = [("192.0.2.7", NOW, far), ("192.0.2.8", -5, NOW + 5)]
+    wanted = [pack_listing(Listing(Client.from_text(key), "spam", 1, begins, ends)) for key, begins, ends in written]
+    serial, rows = load(engine, NOW)
+    assert (serial, rows) == (2, sorted(wanted))
+    assert {(one.began, one.expires) for one in unpack_listings(b"".join(rows))} == {(NOW, LAST), (0, NOW + 5)}
 
 
 def test_an_empty_database_has_no_rows(engine: Engine) -> None:

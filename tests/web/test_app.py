@@ -234,3 +234,10 @@ def test_without_database_and_snapshot_nobody_is_told_that_he_is_not_blocked(tmp
         assert "We cannot say at the moment" in answer.text
         assert "not blocked" not in answer.text
         assert page.get(f"/api/v1/ip/{NOTHING}").status_code == 503
+
+
+@pytest.mark.parametrize("path", ["/robots.txt/", "/healthz/", "/static/page.css/", "/api/v1/openapi.json/"])
+def test_no_answer_leads_to_where_the_visitor_says_we_are(page: TestClient, path: str) -> None:
+    answer = page.get(path, headers={"host": "evil.example"})
+    assert answer.status_code == 404
+    assert "evil" not in answer.text + str(answer.headers)

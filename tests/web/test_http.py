@@ -23,7 +23,9 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     await answer(scope, receive, send)
 
 
-def ask(parts: Iterable[bytes], path: str = "/", *, ends: bool = True) -> tuple[int, dict[str, str], bytes]:
+def ask(
+    parts: Iterable[bytes], path: str = "/", *, ends: bool = True, headed: tuple[str, ...] = ()
+) -> tuple[int, dict[str, str], bytes]:
     """Send a body in parts, which does not end if `ends` is not set; give status, headers and body of the answer."""
     sent: list[dict[str, Any]] = []
     waiting = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
@@ -39,6 +41,7 @@ def ask(parts: Iterable[bytes], path: str = "/", *, ends: bool = True) -> tuple[
         sent.append(message)
 
     scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": []}
+    scope["headers"] = [(name.encode(), b"7") for name in headed]
     asyncio.run(Guard(echo)(scope, receive, send))
     headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return sent[0]["status"], headers, b"".join(one.get("body", b"") for one in sent[1:])
@@ -61,6 +64,23 @@ def test_a_body_that_is_too_long_is_refused_in_the_middle() -> None:
 def test_a_body_that_does_not_end_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "TIME", 0.05)
     assert ask([b"ip=192"], ends=False)[0] == 408
+
+
+def test_a_request_with_two_lengths_is_the_last_of_its_connection() -> None:
+    status, headers, _ = ask([b"ip=192"], headed=("content-length", "transfer-encoding"))
+    assert (status, headers["connection"]) == (400, "close")
+    assert ask([b"ip=192"], headed=("content-length",))[0] == 200
+
+
+def test_who_hangs_up_in_the_middle_is_no_fault_of_ours() -> None:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        raise AssertionError(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": []}
+    asyncio.run(Guard(echo)(scope, receive, send))
 
 
 def test_an_answer_that_may_be_kept_says_so_itself() -> None:

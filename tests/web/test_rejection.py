@@ -38,6 +38,14 @@ REPLY = (
         ("<x@example.net>: host mx.example.net said: 550 no\n  such service; Client host\n  [192.0.2.10] blocked "
          "using\n  BL.example.net.; too many", V4, "bl.example.net"),
         (f"mail from {V4} was refused", V4, ""),
+        (f"host mx.example.net [198.51.100.5]: 550 rejected because {V4} is in a black list at bl.example.net", V4,
+         "bl.example.net"),
+        (f"host mx.example.net [198.51.100.5]:25: 550-{V4} is listed\n550 (Too many errors)", V4, ""),
+        (f"550 5.7.1 Rejected: {V4} listed at bl.example.net\nReceived: from [198.51.100.5]", V4, "bl.example.net"),
+        (f"550 5.7.1 Mail from {V4} refused by blackhole site bl.example.net (198.51.100.5)", V4, "bl.example.net"),
+        (f"> 554 198.51.100.5 Client host\n> [{V4}] blocked\n>> using\n> bl.example.net", V4, "bl.example.net"),
+        ("https://postmaster.example.net/?ip=2001%3Adb8%3A%3A10&lang=fr", V6, ""),
+        (f"H=mail.example.com {V4}:25", V4, ""),
     ],
 )  # fmt: skip
 def test_the_address_that_was_refused_is_found(text: str, client: str, zone: str) -> None:
@@ -45,7 +53,12 @@ def test_the_address_that_was_refused_is_found(text: str, client: str, zone: str
 
 
 @pytest.mark.parametrize(
-    "text", ["", "hello", "192.0.2", "999.1.1.1", "192.0.2.0/24", "a:b", "12:30:45", "::::", "1.2.3"]
+    "text",
+    [
+        *("", "hello", "192.0.2", "999.1.1.1", "192.0.2.0/24", "a:b", "12:30:45", "::::", "1.2.3"),
+        "10.2.0.192.bl.example.net",
+        "host mx.example.net [198.51.100.5]: 550 Too many errors from your IP",
+    ],
 )
 def test_what_holds_no_address_is_said_to_hold_none(text: str) -> None:
     with pytest.raises(UnclearError) as unclear:
@@ -81,6 +94,9 @@ def test_the_zones_own_words_win_over_what_stands_around_them(address: object, n
         "1.2.3.4 " * 50_000,
         "client host " * 50_000,
         "a:" * 99_999,
+        "host a" * 50_000,
+        "\n> " * 50_000,
+        "listed at " * 20_000 + "a." * 50_000,
     ],
 )
 def test_a_flood_is_cut_off(text: str) -> None:

@@ -7,11 +7,13 @@ import socket
 from collections.abc import Awaitable, Callable
 
 import pytest
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from repzone.errors import UnavailableError
 from repzone.web import run
+from repzone.web.http import Guard
 from repzone.web.run import Listener, serve
 
 Address = tuple[str, int]
@@ -132,6 +134,31 @@ def test_the_silent_make_room_for_who_asks(monkeypatch: pytest.MonkeyPatch) -> N
             writer.close()
 
     during([Listener(app("one"), ANYWHERE, "web_listen")], act)
+
+
+def test_so_do_those_whose_body_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "AT_ONCE", 4)
+    begun = asyncio.Event()
+
+    async def body(scope: Scope, receive: Receive, send: Send) -> None:
+        begun.set()
+        await Request(scope, receive).body()
+        await PlainTextResponse("one")(scope, receive, send)
+
+    async def act(bound: list[list[Address]]) -> None:
+        slow = []
+        for _ in range(3):
+            begun.clear()
+            slow.append(await asyncio.open_connection(*bound[0][0]))
+            slow[-1][1].write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nip=")
+            await begun.wait()
+        for n in range(3):
+            assert (await ask(bound[0][0])).startswith(b"HTTP/1.1 200"), n
+        assert await slow[0][0].read() == b""
+        for _, writer in slow:
+            writer.close()
+
+    during([Listener(Guard(body), ANYWHERE, "web_listen")], act)
 
 
 def test_a_port_that_is_taken_is_said_with_the_key_that_moves_it() -> None:

@@ -156,6 +156,15 @@ def test_a_test_entry_does_not_need_to_be_free_of_listings() -> None:
     assert rcode(ask("1.0.0.127.bl.example.net", view=view)) == "NXDOMAIN"
 
 
+def test_a_ds_of_a_zone_below_another_is_denied_by_the_upper_one_and_else_by_itself() -> None:
+    for apex, soa in {"spam.bl.example.net": "bl.example.net.", "bl.example.net": "bl.example.net."}.items():
+        record = ask(apex, "DS")
+        assert (rcode(record), record.rr, record.header.aa) == ("NOERROR", [], 1)
+        assert [(str(rr.rname), dnslib.QTYPE[rr.rtype], rr.ttl) for rr in record.auth] == [(soa, "SOA", 60)]
+    alone = replace(VIEW, zones=tuple(zone for zone in VIEW.zones if zone.apex == "spam.bl.example.net"))
+    assert str(ask("spam.bl.example.net", "DS", view=alone).auth[0].rname) == "spam.bl.example.net."
+
+
 def test_in_a_paused_zone_only_the_test_entries_are_listed() -> None:
     paused = replace(make_view(), paused=frozenset({"bl.example.net"}))
     assert rcode(ask("7.2.0.192.bl.example.net", view=paused)) == "NXDOMAIN"

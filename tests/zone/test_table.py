@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from repzone import fastpath
 from repzone.model import Change, Client, Exemption, Listing, State
 from repzone.reasons import CATEGORIES, Category
-from repzone.zone.table import MemoryTable, Table
+from repzone.zone.rows import LAST
+from repzone.zone.table import Found, MemoryTable, Table
 
 IMPLEMENTATIONS: list[Callable[[], Table]] = [MemoryTable]
 if fastpath.COMPILED:
@@ -225,3 +226,31 @@ def test_readers_go_on_while_one_writer_changes_everything(table: Table) -> None
     for reader in readers:
         reader.join()
     assert errors == []
+
+
+def test_what_ends_after_2106_is_listed_and_exempt_until_then(table: Table) -> None:
+    far = 2**32 + 5
+    put(table, listing("192.0.2.7", expires=far), listing("192.0.2.8", began=far, expires=far + 10))
+    put(table, Exemption(client("192.0.2.9"), added=0, ended=far), listing("192.0.2.9", expires=far))
+    for now in (50, LAST - 1):
+        assert categories(table, "192.0.2.7", now) == ["errors"]
+        assert table.lookup(client("192.0.2.9"), now).exemption is not None
+    assert table.sweep(LAST - 1) == 0
+    for address in ("192.0.2.7", "192.0.2.8", "192.0.2.9"):
+        assert table.lookup(client(address), far + 10) == Found()
+    assert table.sweep(far + 10) == 4
+
+
+def test_of_what_is_held_the_part_inside_an_exemption_in_force_is_counted(table: Table) -> None:
+    assert not any(table.count_exempt(50).values())
+    put(table, *(listing(f"192.0.2.{n}") for n in range(1, 9)), listing("192.0.2.0/24", "manual"))
+    put(table, listing("192.0.2.1", "spam"), listing("2001:db8:1::/64", "spam"), listing("2001:db8:2::/64", "virus"))
+    assert not any(table.count_exempt(50).values())
+    put(table, Exemption(client("192.0.2.0/30"), 0, 60), Exemption(client("192.0.2.1"), 0))
+    put(table, Exemption(client("192.0.2.7"), 55), Exemption(client("2001:db8::/47"), 0))
+    given = [{name: n for name, n in table.count_exempt(now).items() if n} for now in (50, 55, 60)]
+    assert given == [
+        {"errors": 3, "spam": 2},
+        {"errors": 4, "spam": 2},
+        {"errors": 2, "spam": 2},
+    ]

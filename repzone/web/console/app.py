@@ -73,6 +73,7 @@ def build_console(
         middleware=[Middleware(_Long), Middleware(Guard), Middleware(GZipMiddleware, minimum_size=500)],
         exception_handlers={HTTPException: desk_fault(desk)},
     )
+    inner.router.redirect_slashes = False  # where to would be the Host's to say, and that is the visitor's word
     return Headed(inner)
 
 

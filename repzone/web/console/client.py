@@ -18,6 +18,7 @@ from repzone.web.console.access import Person
 from repzone.web.console.desk import Desk, View, read_form
 from repzone.web.console.picture import draw
 from repzone.web.console.told import Told, tell
+from repzone.web.verdict import is_test_entry
 
 SHOWN = 20
 """So many listings are shown with their evidence."""
@@ -67,8 +68,9 @@ def _view(desk: Desk, told: Told, form: dict[str, str] | None = None, problem: s
         **{"histories": dossier.histories[:SHOWN], "events": dossier.events[:EVENTS], "alike": alike},
         "versions": {version.id: version.policy for version in told.rulebook.versions},
         "public": _public(desk, dossier.client),
+        "test": _is_test(desk, dossier.client),
     }
-    return View("client.html", context, _fields(told))
+    return View("client.html", context, {**_fields(told), "test": context["test"]})
 
 
 def alike(lines: Iterable[Line]) -> list[Line]:
@@ -82,6 +84,10 @@ def _public(desk: Desk, client: Client) -> str:
     """Give the page that a blocked sender sees; "" when no zone names it."""
     url = next((zone.url for zone in desk.site().zones if zone.url), "")
     return url.format(client=client) if url.startswith(("https://", "http://")) else ""
+
+
+def _is_test(desk: Desk, client: Client) -> bool:
+    return client.is_address and is_test_entry(client, [zone for zone in desk.site().zones if zone.kind == "block"])
 
 
 def _fields(told: Told) -> dict[str, object]:

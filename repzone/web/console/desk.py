@@ -18,6 +18,7 @@ from repzone.clock import Clock
 from repzone.errors import RepzoneError, UnavailableError
 from repzone.store.browse import reading
 from repzone.store.engine import Connection, Engine
+from repzone.store.find import Wanted, stream_listings
 from repzone.web.console.access import SAFE, Access, Person
 from repzone.web.console.fields import as_json, utc
 from repzone.web.console.picture import short
@@ -29,6 +30,9 @@ T = TypeVar("T")
 STATIC = Path(__file__).parent / "static"
 TYPES = {".css": "text/css", ".js": "text/javascript", ".txt": "text/plain"}
 ASSETS = {file.name: file.read_bytes() for file in sorted(STATIC.iterdir()) if file.suffix in TYPES}
+HELD_SHOWN = 99
+"""So many held listings are counted in the navigation."""
+
 REFERRER = {"referrer-policy": "same-origin"}
 """Without it a browser says of a form on a page without HTTPS that it comes from nowhere."""
 
@@ -102,7 +106,9 @@ class Desk:
                 view = View("fault.html", {"fault": str(error)}, {"error": str(error)}, 503)
             except RepzoneError as error:
                 view = View("fault.html", {"fault": str(error)}, {"error": str(error)}, 409)
-            return view if isinstance(view, Response) else self.answer(request, person, view)
+            if isinstance(view, Response):
+                return view
+            return self.answer(request, person, view, await self._count_held(request, view))
 
         return endpoint
 
@@ -111,8 +117,20 @@ class Desk:
         if not (self.access.is_ours(request) and self.access.is_meant(person, await read_form(request))):
             raise HTTPException(403, "This form is too old, or did not come from this console.")
 
-    def answer(self, request: Request, person: Person | None, view: View) -> Response:
-        """Write a view as the page or the JSON that is asked for."""
+    async def _count_held(self, request: Request, view: View) -> int:
+        """Count what the brake holds, one more than HELD_SHOWN at most; 0 where no page can say it."""
+        if request.url.path.endswith(".json") or view.status == 503:
+            return 0
+        wanted = Wanted(state="held")
+        try:  # listing_held_idx
+            return await self.ask(
+                lambda at, now: sum(1 for _ in stream_listings(at, wanted, now, "began", HELD_SHOWN + 1))
+            )
+        except RepzoneError:
+            return 0
+
+    def answer(self, request: Request, person: Person | None, view: View, held: int = 0) -> Response:
+        """Write a view as the page or the JSON that is asked for; `held` listings wait for somebody to decide."""
         if request.url.path.endswith(".json"):
             text = json.dumps(as_json(view.fields), separators=(",", ":"))
             return Response(text, view.status, REFERRER, "application/json")
@@ -122,6 +140,7 @@ class Desk:
             "now": self.clock(),
             "path": request.url.path,
             "query": request.url.query,
+            "waiting": f" (>{HELD_SHOWN})" if held > HELD_SHOWN else f" ({held})" if held else "",
             "done": request.query_params.get("done", "")[:200],
         }
         text = self.templates.get_template(view.template).render({**words, **view.context})

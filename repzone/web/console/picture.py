@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from markupsafe import Markup, escape
 
+from repzone.policy.rules import DAY, HOUR
 from repzone.web.console.chart import tick_text, ticks
 from repzone.web.console.history import Band, History, Lane
 from repzone.web.console.words import spelled
@@ -14,6 +15,8 @@ LANE, PLOT = 120, 76
 """Heights: of a lane with what stands below it, and of its plot."""
 
 STRIP = 56
+LETTER = 6.4
+"""Width of a letter, so that what would not fit is not written."""
 
 
 def draw(history: History, who: str) -> Markup:
@@ -51,8 +54,9 @@ def _axis(history: History) -> Iterator[Markup]:
     for at in ticks(history.begin, history.end):
         x = _x(history, at)
         yield Markup('<line class="axis" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>').format(x, TOP, bottom)
-        if float(x) < RIGHT - 60:
-            yield Markup('<text x="{}" y="{}" dx="3">{}</text>').format(x, bottom + 13, tick_text(at, span))
+        words = tick_text(at, span)
+        if float(x) < RIGHT - LETTER * len(words):
+            yield Markup('<text x="{}" y="{}" dx="3">{}</text>').format(x, bottom + 13, words)
     x = _x(history, history.now)
     yield Markup('<line class="now" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>').format(x, TOP - 6, bottom)
     yield Markup('<text class="k m" x="{}" y="14">now</text>').format(x)
@@ -104,27 +108,31 @@ def _lane(history: History, lane: Lane, top: int) -> Iterator[Markup]:
 
 
 def _band(history: History, band: Band, top: int, following: float, often: str) -> Markup:
-    """Draw a listing; its label is cut to what fits before the following one begins."""
-    x, end = _x(history, band.began), _x(history, band.expires)
-    width = max(2.0, float(end) - float(x))
+    """Draw a listing; its label stands in it, or above it where it is narrow, cut to what fits before the following."""
+    x, end = float(_x(history, band.began)), float(_x(history, band.expires))
+    width = max(2.0, end - x)
     lasted = short(band.expires - band.began)
     state = "" if band.state in ("active", "expired") else f" {band.state}"
     label = f"{often} · {lasted}{state}".removeprefix(" · ")
     title = f"{label}: {format_instant(band.began)} to {format_instant(band.expires)}, {band.state}"
-    room = max(width, following - float(x)) - 6
-    shown = next((text for text in (label, often) if 6.4 * len(text) <= room), "")
-    at = min(float(x) + 4, RIGHT - 6.4 * len(shown))
+    inside = LETTER * len(label) + 8 <= width
+    room = width if inside else max(width, following - x) - 2
+    shown = next((text for text in (label, often) if LETTER * len(text) <= room), "")
+    at = x + 4 if inside else min(x, RIGHT - LETTER * len(shown))
     return Markup(
-        '<rect class="band s-{}" x="{}" y="{}" width="{:.1f}" height="{}"><title>{}</title></rect>'
+        '<rect class="band s-{}" x="{:.1f}" y="{}" width="{:.1f}" height="{}"><title>{}</title></rect>'
         '<text class="k" x="{:.1f}" y="{}">{}</text>'
-    ).format(band.state, x, top, width, PLOT, title, at, top + 12, shown)
+    ).format(band.state, x, top, width, PLOT, title, at, top + (12 if inside else -3), shown)
 
 
 def _ghost(history: History, ghost: tuple[int, int], base: int) -> Iterator[Markup]:
+    """Draw what the next listing would be; its label stands above it, since it may be narrow."""
     x, end = float(_x(history, ghost[0])), float(_x(history, ghost[1]))
-    yield Markup('<rect class="ghost" x="{}" y="{}" width="{:.1f}" height="36"/>').format(x, base - 36, max(2, end - x))
-    words = f"next would be {short(ghost[1] - ghost[0])}"
-    yield Markup('<text x="{:.1f}" y="{}">{}</text>').format(min(x + 4, RIGHT - 6 * len(words)), base - 6, words)
+    yield Markup('<rect class="ghost" x="{:.1f}" y="{}" width="{:.1f}" height="36"/>').format(
+        x, base - 36, max(2, end - x)
+    )
+    words = f"next: {short(ghost[1] - ghost[0])}"
+    yield Markup('<text x="{:.1f}" y="{}">{}</text>').format(min(x + 4, RIGHT - LETTER * len(words)), base - 40, words)
 
 
 def _strip(history: History) -> Iterator[Markup]:
@@ -147,5 +155,7 @@ def _strip(history: History) -> Iterator[Markup]:
 
 
 def short(seconds: int) -> str:
-    """Write a length of time without what is zero: `6 h`, `1 h 30 min`, `90 d`."""
+    """Write a length of time without what is zero: `6 h`, `1 h 30 min`, `90 d`; days begin at two, as on the page."""
+    if DAY <= seconds < 2 * DAY:
+        return f"{seconds // HOUR} h {seconds // 60 % 60} min".removesuffix(" 0 min")
     return format_left(seconds).removesuffix(" 0 min").removesuffix(" 0 h")

@@ -4,7 +4,7 @@ A data set gives one address for a network, so each code has data sets of its ow
 speaks of. The most specific network of a data set decides, and a line with `!` is a hole.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address
 
 from repzone.model import V4, V6, WIDTH, Client
@@ -27,6 +27,7 @@ def write(networks: Networks, serial: int) -> Iterator[str]:
     yield f"$NS {zone.ttl} {servers}\n$TTL {zone.ttl}\n"
     yield from _fixed(zone)
     for version in (V4, V6):
+        entries = _entries(networks, version)
         for code in zone.test_codes:
             has_test = version == V4 or code == LISTED
             if has_test or code in networks.codes[version]:
@@ -34,7 +35,7 @@ def write(networks: Networks, serial: int) -> Iterator[str]:
             if has_test:
                 yield from _test(zone, version, code)
             if code in networks.codes[version]:
-                yield from _entries(networks, version, code)
+                yield from entries[code]
 
 
 def _fixed(zone: Zone) -> Iterator[str]:
@@ -53,12 +54,18 @@ def _test(zone: Zone, version: int, code: int) -> Iterator[str]:
     yield f"{client} {_value(code, test_entry(zone, code).text.decode())}\n"
 
 
-def _entries(networks: Networks, version: int, code: int) -> Iterator[str]:
+def _entries(networks: Networks, version: int) -> Mapping[int, list[str]]:
+    """Give the lines of each code."""
+    lines: dict[int, list[str]] = {code: [] for code in networks.codes[version]}
     for network, entry in networks.each(version, _ASKED):
         if entry is None:
-            yield f"!{_network(network)}\n"
-        elif code in entry.codes:
-            yield f"{_network(network)} {_value(code, entry.text.decode() if entry.code == code else '')}\n"
+            for those in lines.values():
+                those.append(f"!{_network(network)}\n")
+            continue
+        for code in entry.codes:
+            text = entry.text.decode() if entry.code == code else ""
+            lines[code].append(f"{_network(network)} {_value(code, text)}\n")
+    return lines
 
 
 def _network(network: Client) -> str:

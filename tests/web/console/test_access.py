@@ -163,6 +163,13 @@ def test_the_door_leads_to_our_own_pages_only(target: str, wanted: str) -> None:
     assert local(target) == wanted
 
 
+@pytest.mark.parametrize("path", ["/held/", "/login/", "/static/console.css/"])
+def test_no_answer_leads_to_where_the_visitor_says_we_are(stage: Stage, path: str) -> None:
+    answer = stage.browser().get(path, headers={"host": "evil.example"})
+    assert answer.status_code == 404
+    assert "location" not in answer.headers
+
+
 def test_a_name_is_one_line_of_what_can_be_seen() -> None:
     assert clean_name(" Ada\r\n\x1b[31m\u202e Lovelace ") == "Ada[31m Lovelace"
     assert len(clean_name("x" * 500)) == 64

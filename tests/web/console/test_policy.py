@@ -39,7 +39,7 @@ def fill(stage: Stage) -> None:
 def test_the_rules_are_told_in_words_with_their_versions(stage: Stage) -> None:
     add_policy(stage.engine, INITIAL.replace("threshold = 3", "threshold = 4"), NOW - DAY)
     page = stage.browser().get("/policy").text
-    assert "4 points within 6 h list a client, the first time for 3 h, then 6 h, then 12 h, then 1 d." in page
+    assert "4 points within 6 h list a client, the first time for 3 h, then 6 h, then 12 h, then 24 h." in page
     assert "categories.spam.threshold" in page
     found = stage.browser().get("/policy.json").json()
     assert [one["id"] for one in found["versions"]] == [2, 1]
