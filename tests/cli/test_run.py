@@ -28,7 +28,8 @@ def running(folder: Path, **variables: str) -> Iterator[tuple[Popen[bytes], Serv
         systemd.bind(str(folder / "notify"))
         systemd.settimeout(120)
         variables |= {"NOTIFY_SOCKET": str(folder / "notify"), "REPZONE_LOGS": "mail.log"}
-        with process(folder, "run", REPZONE_DNS_LISTEN="127.0.0.1:0", **variables) as started:
+        variables |= dict.fromkeys(("REPZONE_DNS_LISTEN", "REPZONE_WEB_LISTEN"), "127.0.0.1:0")
+        with process(folder, "run", **variables) as started:
             assert b"READY=1" in systemd.recv(200), said(folder)
             yield started, address(folder)
 
@@ -73,10 +74,10 @@ def test_whoever_dies_is_started_again_and_nothing_is_lost(run_bare: Run, tmp_pa
     run_bare("init")
     (tmp_path / "mail.log").touch()
     with running(tmp_path) as (everything, _):
-        for name in ("worker", "dns"):
+        for name in ("worker", "dns", "web"):
             os.kill(children(tmp_path, name)[0], signal.SIGKILL)
         (tmp_path / "mail.log").write_text(offences("192.0.2.7", 12))
-        until(lambda: len(re.findall(r"run\.ready", said(tmp_path))) == 4)
+        until(lambda: len(re.findall(r"run\.ready", said(tmp_path))) == 6)
         until(lambda: answers(address(tmp_path), LISTED) == ("127.0.0.4",))
         assert "how=SIGKILL" in said(tmp_path)
         everything.send_signal(signal.SIGINT)
