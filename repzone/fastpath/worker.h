@@ -21,6 +21,7 @@ enum {
     BATCH = 64,
     LINE = 64, /* of the processor's cache, in octets */
     LAST_BATCHES = 64,     /* that are answered after the end was asked for */
+    BUSY = 4,              /* packets that came together: more are on their way */
     WAKE_MICROSECONDS = 200000, /* after which an idle thread looks whether it is to end */
 };
 
@@ -231,6 +232,8 @@ static inline void *work(void *argument)
         if (received > 0) {
             backlog_keep(&worker->backlog, received == BATCH);
             handle_batch(worker, (unsigned)received);
+            if (received >= BUSY && !ending)
+                sched_yield(); /* others who want this core are mostly those who ask: their next batch is a larger one */
         } else if (ending) {
             break;
         } else if (errno != EAGAIN && errno != EINTR) {
