@@ -4,6 +4,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# Tests wait half of their time, for servers and clocks.
+WORKERS ?= $(shell expr $$(nproc) + 1)
 # Hashes in the lock files are checked; the project itself is installed from this tree.
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
@@ -19,10 +21,10 @@ install: $(VENV)/dev.stamp ## .venv with everything for development
 
 test: install ## lint, types, layers and every test
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 soak: install ## the same tests, with many more examples and kills
-	REPZONE_SOAK=1 $(BIN)/python -m pytest -n auto --dist loadfile tests/logs tests/jobs tests/store tests/fastpath
+	REPZONE_SOAK=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/logs tests/jobs tests/store tests/fastpath
 
 bench: install ## speed and size beside peers (apt-get install pflogsumm fail2ban rbldnsd dnsperf hyperfine)
 	$(BIN)/python -m bench.ingest

@@ -14,7 +14,7 @@ import pytest
 from repzone import shipped
 from repzone.errors import RepzoneError
 from repzone.store import client
-from repzone.store.embedded import status
+from repzone.store.embedded import running, status
 from repzone.store.engine import connect
 from repzone.store.migrate import upgrade
 from tests.cli.conftest import COMMAND, Run
@@ -26,23 +26,23 @@ OLD = 40 * 24 * 60
 """Minutes: older than events are kept."""
 
 
-def test_prune_says_what_is_old_and_what_it_dropped(run: Run, tmp_path: Path) -> None:
+def test_prune_says_what_is_old_and_what_it_dropped(run_here: Run, tmp_path: Path) -> None:
     (tmp_path / "old.log").write_text(offences("192.0.2.7", 12, minutes=OLD))
-    run("ingest", "old.log", "--no-calculate")
-    (kept,) = run("db", "prune", "-o", "json").objects
+    run_here("ingest", "old.log", "--no-calculate")
+    (kept,) = run_here("db", "prune", "-o", "json").objects
     assert (kept["days"], len(kept["needed"])) == ([], 1)
-    assert "Kept 1 old day: clients wait for a decision" in run("db", "prune").out
-    run("calculate")  # which prunes no more today
-    assert "Would drop 1 day of events" in run("db", "prune", "--dry-run").out
-    (dropped,) = run("db", "prune", "-o", "json").objects
+    assert "Kept 1 old day: clients wait for a decision" in run_here("db", "prune").out
+    run_here("calculate")  # which prunes no more today
+    assert "Would drop 1 day of events" in run_here("db", "prune", "--dry-run").out
+    (dropped,) = run_here("db", "prune", "-o", "json").objects
     assert (len(dropped["days"]), dropped["left"], dropped["busy"], dropped["dry_run"]) == (1, [], False, False)
-    assert "Dropped 0 days of events; rows of tables: none." in run("db", "prune").out
-    assert [one["state"] for one in run("listings", "--all", "-o", "json").objects] == ["expired"]
+    assert "Dropped 0 days of events; rows of tables: none." in run_here("db", "prune").out
+    assert [one["state"] for one in run_here("listings", "--all", "-o", "json").objects] == ["expired"]
 
 
-def test_ingest_and_calculate_prune_once_a_day_by_themselves(run: Run, migrated_url: str, tmp_path: Path) -> None:
+def test_ingest_and_calculate_prune_once_a_day_by_themselves(run_here: Run, migrated_url: str, tmp_path: Path) -> None:
     (tmp_path / "old.log").write_text(offences("192.0.2.7", 12, minutes=OLD))
-    run("ingest", "old.log")
+    run_here("ingest", "old.log")
     with psycopg.connect(migrated_url, autocommit=True) as connection:
 
         def events() -> object:
@@ -51,42 +51,43 @@ def test_ingest_and_calculate_prune_once_a_day_by_themselves(run: Run, migrated_
         assert events() == (12,), "on the first day it is still to be seen"
         assert connection.execute("SELECT state::text FROM listing").fetchall() == [("expired",)]
         connection.execute("UPDATE sweep SET pruned = pruned - interval '1 day'")
-        run("calculate", "--dry-run")
+        run_here("calculate", "--dry-run")
         assert events() == (12,)
-        run("calculate")
+        run_here("calculate")
         assert events() == (0,)
         (tmp_path / "more.log").write_text(offences("192.0.2.8", 12, minutes=OLD))
-        run("ingest", "more.log")
+        run_here("ingest", "more.log")
         assert events() == (12,), "once a day"
         connection.execute("UPDATE sweep SET pruned = pruned - interval '1 day'")
-        run("ingest", "more.log")
+        run_here("ingest", "more.log")
         assert events() == (0,)
 
 
 def test_what_was_saved_is_there_again_after_a_restore(run_bare: Run, tmp_path: Path) -> None:
     run_bare("init")
-    (tmp_path / "mail.log").write_text(offences("192.0.2.7", 12))
-    run_bare("ingest", "mail.log")
-    before = run_bare("listings", "-o", "json").objects
-    assert "Saved to saved.dump" in run_bare("db", "dump", "saved.dump").out
-    assert (tmp_path / "saved.dump").stat().st_mode & 0o077 == 0
-    run_bare("db", "shell", "--", "-c", "TRUNCATE listing CASCADE")
-    assert run_bare("listings", "-o", "json").objects == []
-    refused = run_bare("db", "restore", "saved.dump")
-    assert refused.code == 1
-    assert "not empty" in refused.err
-    assert "--yes" in refused.err
-    done = run_bare("db", "restore", "saved.dump", "--yes")
-    assert done.code == 0, done.err
-    assert "the tables are at revision" in done.out
-    assert run_bare("listings", "-o", "json").objects == before
-    (tmp_path / "saved.dump").write_bytes((tmp_path / "saved.dump").read_bytes()[:20_000])
-    assert run_bare("db", "restore", "saved.dump", "--yes").code == 1
-    assert run_bare("listings", "-o", "json").objects == before
-    assert run_bare("db", "dump", "again.dump").code == 0
-    assert run_bare("db", "restore", "again.dump", "--yes").code == 0
-    assert run_bare("listings", "-o", "json").objects == before
-    assert sorted(path.name for path in tmp_path.glob(".*")) == []
+    with running(tmp_path / "state"):  # else each command starts and stops it
+        (tmp_path / "mail.log").write_text(offences("192.0.2.7", 12))
+        run_bare("ingest", "mail.log")
+        before = run_bare("listings", "-o", "json").objects
+        assert "Saved to saved.dump" in run_bare("db", "dump", "saved.dump").out
+        assert (tmp_path / "saved.dump").stat().st_mode & 0o077 == 0
+        run_bare("db", "shell", "--", "-c", "TRUNCATE listing CASCADE")
+        assert run_bare("listings", "-o", "json").objects == []
+        refused = run_bare("db", "restore", "saved.dump")
+        assert refused.code == 1
+        assert "not empty" in refused.err
+        assert "--yes" in refused.err
+        done = run_bare("db", "restore", "saved.dump", "--yes")
+        assert done.code == 0, done.err
+        assert "the tables are at revision" in done.out
+        assert run_bare("listings", "-o", "json").objects == before
+        (tmp_path / "saved.dump").write_bytes((tmp_path / "saved.dump").read_bytes()[:20_000])
+        assert run_bare("db", "restore", "saved.dump", "--yes").code == 1
+        assert run_bare("listings", "-o", "json").objects == before
+        assert run_bare("db", "dump", "again.dump").code == 0
+        assert run_bare("db", "restore", "again.dump", "--yes").code == 0
+        assert run_bare("listings", "-o", "json").objects == before
+        assert sorted(path.name for path in tmp_path.glob(".*")) == []
 
 
 def test_an_empty_database_takes_a_dump_without_more_ado(run: Run, run_bare: Run, tmp_path: Path) -> None:

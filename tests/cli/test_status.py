@@ -15,9 +15,16 @@ from repzone.store.engine import Engine
 from repzone.store.positions import add_file, open_source, store_position, store_state
 from repzone.store.waits import add_waits, settle_waits
 from repzone.zone.texts import format_instant
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, runner
 from tests.cli.hostile import WORDS, is_harmless
 from tests.store.samples import execute
+
+
+@pytest.fixture
+def run(run_here: Run) -> Run:
+    """Runs commands in this process: what they print is the point."""
+    return run_here
+
 
 CLIENT = Client.from_text("192.0.2.7")
 LISTINGS = """
@@ -99,12 +106,13 @@ def test_people_see_which_log_is_silent_before_all_others(run: Run, filled: Engi
     assert lines[-2:] == ["bl.example.net (block zone), serial 0.", "wl.example.net (allow zone), serial 0."]
 
 
-def test_what_is_bad_is_said_with_the_way_out(run: Run, filled: Engine) -> None:
+def test_what_is_bad_is_said_with_the_way_out(tmp_path: Path, migrated_url: str, filled: Engine) -> None:
     execute(filled, "UPDATE listing SET state = 'held' WHERE key = '192.0.2.1'")
     execute(filled, "UPDATE pending SET due = date_trunc('second', now()) - interval '2 h'")
     with filled.begin() as connection:
         now = int(time.time())  # noqa: TID251
         set_paused(connection, ["bl.example.net"], True, now, None)
+    run = runner(tmp_path, {"REPZONE_DATABASE_URL": migrated_url})
     done = run("status", FORCE_COLOR="1", TERM="xterm")
     assert done.code == 0
     red = re.findall("\x1b\\[1;31m(.*?)\x1b", done.out)
