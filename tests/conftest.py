@@ -2,8 +2,13 @@
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 import structlog
+
+# The same examples in every run, so that what fails was changed; `--hypothesis-profile default` looks for others.
+hypothesis.settings.register_profile("same", derandomize=True)
+hypothesis.settings.load_profile("same")
 
 pytest_plugins = ["tests.fix_db", "tests.fix_embedded", "tests.fix_engine"]
 

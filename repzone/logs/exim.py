@@ -32,7 +32,7 @@ _SCANNED = re.compile(
     rf"(?:{FIELDS} P=\S++(?: L\S*+)?(?: K)?)? (?P<temporary>temporarily )?rejected by local_scan\(\)(?P<rest>.*+)",
     re.DOTALL,
 )
-_ARRIVAL = re.compile(r'<= (?P<sender>[^\s"]++)(?: R=[\w-]++)?(?: DS)? H=')
+_ARRIVAL = re.compile(r'<= (?P<sender><>|[^\s"<>]++)(?: R=[\w-]++)?(?: DS)? H=')
 _ARRIVED = re.compile(rf"(?P<fields>{FIELDS}) P=(?:utf8)?(?P<protocol>[\w-]++)(?P<rest>.*+)", re.DOTALL)
 _ID = re.compile(r" id=(\S++)")
 _DELIVERED = re.compile(r"(?:[=\-*>]>|\*\*) (?P<address>[^\s<>]++)(?: \([^()]*+\))?(?: <(?P<original>[^<>\s]*+)>)? ")

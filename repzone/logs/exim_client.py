@@ -16,7 +16,7 @@ from repzone.logs.syslog import Header
 
 COMPONENT = "exim"
 FIELDS = (
-    r'(?>(?: (?![ADFP]=)[A-Z][A-Za-z]{0,4}\*?=(?:"[^"]*+"|\[[^\]\s]*+\](?::\d{1,5})?|[^\s:]*+(?>(?::++[^\s:]++)*))'
+    r'(?>(?: (?![ADFHP]=)[A-Z][A-Za-z]{0,4}\*?=(?:"[^"]*+"|\[[^\]\s]*+\](?::\d{1,5})?|[^\s:]*+(?>(?::++[^\s:]++)*))'
     r"| TFO\*?| \(via inetd\))*)"
 )
 """The pattern of I=, Ci=, U=, X=, CV=, DN=, SNI= and the like, which stand behind the client."""

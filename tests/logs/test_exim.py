@@ -45,6 +45,12 @@ def test_without_a_pid_a_session_is_a_client_s_five_minutes() -> None:
     assert read_all(new_reader(), lines) == ["1 sender_verify_failed 192.0.2.7", "3 sender_verify_failed 192.0.2.7"]
 
 
+@pytest.mark.parametrize("sender", [f"> H=[{VICTIM}]", f"a@b.example H=[{VICTIM}]"])
+def test_a_message_comes_from_nobody_where_two_hosts_are_named(sender: str) -> None:
+    text = f"1Unmew-0000ea-SE <= {sender} H=( H=[{VICTIM}] P=esmtpsa S=1 id=x) [{CLIENT}] P=esmtp S=811"
+    assert list(new_reader().read(f"2026-11-23 10:00:00 {text}".encode(), 1, REFERENCE)) == []
+
+
 @pytest.mark.parametrize("lead", ["2026-11-23 10:00:00 ", "2026-11-23T10:00:00.5+01:00 mx1 exim[77]: "])
 def test_a_line_that_may_have_lost_its_end_names_nobody_behind_a_client_s_own_text(lead: str) -> None:
     text = "x" * 8_000
