@@ -99,7 +99,8 @@ static inline Verdict answer_below(Reply *reply, const View *view, const Asked *
     if (!view->fresh)
         return HANDED_OVER;
     if (!address || !put_known(reply, view, asked, packet)) {
-        bool exists = address ? asked->hollow : asked->naming == NAMES_PART;
+        bool exists = address ? asked->hollow
+                              : asked->naming == NAMES_PART || leads_to_zone(view->zones, &asked->query);
         put_negative(reply, view, asked, packet, exists ? NOERROR : NXDOMAIN);
     }
     if (view->stale)

@@ -61,6 +61,21 @@ static inline const Zone *find_zone(const Zones *zones, const Query *query, unsi
     return NULL;
 }
 
+/* Whether a name that is no apex is above one, and so exists without data (RFC 8020). */
+static inline bool leads_to_zone(const Zones *zones, const Query *query)
+{
+    for (unsigned number = 0; number < zones->count; number++) {
+        Octets left = zones->zones[number].apex;
+        while (left.size > query->name_size && left.octets[0] < left.size) {
+            left.size -= 1u + left.octets[0];
+            left.octets += 1u + left.octets[0];
+        }
+        if (left.size == query->name_size && memcmp(left.octets, query->name, left.size) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* Whether a name ends, in front of the apex, in a label that addresses have not: a name server, `_status` ... */
 static inline bool has_own_label(const Zone *zone, const Query *query, unsigned front)
 {

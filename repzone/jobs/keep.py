@@ -37,13 +37,20 @@ def restore(feed: Feed, folder: Path, now: int, monotonic: float) -> None:
         found = snapshot.read(file)
         if found is None:
             return
-        rows.load(feed.table, found.rows)
-    except (RepzoneError, ValueError) as error:
+        _load(feed, found, file)
+    except RepzoneError as error:
         log.error("zone.snapshot_refused", error=str(error))
         return
     feed.serial, feed.paused, feed.looked = found.serial, found.paused, monotonic - (now - found.at)
     feed.database, feed.exempt = found.database, feed.table.count_exempt(now)
     log.info("zone.restored", serial=found.serial, age=now - found.at, rows=len(found.rows) // rows.ROW.size)
+
+
+def _load(feed: Feed, found: snapshot.Snapshot, file: Path) -> None:
+    try:
+        rows.load(feed.table, found.rows)
+    except ValueError as error:
+        raise snapshot.SnapshotError(f"{file}: {error}") from None
 
 
 class Keeper:
@@ -65,7 +72,7 @@ class Keeper:
             while not stop.wait(1):
                 if self.is_due():
                     self.write()
-            if self._took < QUICK and self._changed():
+            if self._took < QUICK and self._newer():
                 self.write()
         except Exception:  # our own bug: the server lives without snapshots
             log.exception("zone.snapshot_failed")
@@ -75,8 +82,10 @@ class Keeper:
     def is_due(self) -> bool:
         """Tell whether there is something new to write, and the last time is long enough ago."""
         pause = max(CHANGED if self._changed() else UNCHANGED, COST * self._took)
-        newer = self._feed.serial is not None and self._feed.looked > self._kept[2]
-        return newer and self._monotonic() - self._written >= pause
+        return self._newer() and self._monotonic() - self._written >= pause
+
+    def _newer(self) -> bool:
+        return self._feed.serial is not None and self._feed.looked > self._kept[2]
 
     def _changed(self) -> bool:
         return self._feed.serial is not None and (self._feed.serial, self._feed.paused) != self._kept[:2]

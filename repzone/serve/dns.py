@@ -17,9 +17,9 @@ import structlog
 
 from repzone import fastpath
 from repzone.clock import Clock
-from repzone.serve.bind import bind_pair, format_address
+from repzone.serve.bind import BACKLOG, bind_pair, format_address
 from repzone.serve.handler import REFUSED_RATE, Handler
-from repzone.serve.tcp import Connection, Connections, Limits
+from repzone.serve.tcp import Connection, Connections, Limits, fit
 from repzone.serve.udp import UdpServer
 from repzone.wire.respond import View
 from repzone.zone.table import Table
@@ -97,8 +97,13 @@ class DnsServer:
             raise
         self._addresses = [udp.getsockname()[:2] for udp, _ in pairs]
         self._start_udp([udp for udp, _ in pairs], loop)
+        self.connections.limits = fit(self.connections.limits)
         for _, tcp in pairs:
-            self._tcp.append(await loop.create_server(lambda: Connection(self.connections), sock=tcp))
+            # One at a time: asyncio takes `backlog` of them before it looks at the first, and when descriptors are
+            # short it complains as often.
+            server = await loop.create_server(lambda: Connection(self.connections), sock=tcp, backlog=1)
+            tcp.listen(BACKLOG)
+            self._tcp.append(server)
         addresses = [format_address(*address) for address in self._addresses]
         log.info("dns.listening", addresses=addresses, core="compiled" if self._core else "python")
         return self

@@ -16,7 +16,16 @@ from repzone.serve.meter import BUCKETS, Asked, Meter
 from repzone.serve.pages import Page
 from repzone.wire.answer import CLOCK_SKEW, View
 
-RCODES = {0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED", 16: "BADVERS"}
+RCODES = {
+    0: "NOERROR",
+    1: "FORMERR",
+    2: "SERVFAIL",
+    3: "NXDOMAIN",
+    4: "NOTIMP",
+    5: "REFUSED",
+    9: "NOTAUTH",
+    16: "BADVERS",
+}
 SILENT = ("dropped", "limited")
 
 

@@ -7,8 +7,10 @@ there are too many in all, the one that has been silent for longest makes room: 
 
 import asyncio
 import math
+import resource
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import cast
 
 from repzone.model import Client
@@ -16,6 +18,7 @@ from repzone.serve.handler import Handler, to_client
 from repzone.wire.encode import TCP_IDLE
 
 TURN = 64  # messages answered before others get their turn
+RESERVED = 32  # file descriptors that connections leave to others
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,16 @@ class Limits:
     connections_of_one: int = 16
     unread: int = 65536
     drain: float = 3  # at the end, to read what was answered
+
+
+def fit(limits: Limits) -> Limits:
+    """Lower the number of connections to what is left of the file descriptors that this process may have.
+
+    Some stay free: for the database, snapshots, monitors, and connections on their way out.
+    """
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = sum(1 for _ in Path("/proc/self/fd").iterdir())
+    return replace(limits, connections=max(1, min(limits.connections, most - taken - RESERVED)))
 
 
 class Connections:

@@ -6,6 +6,7 @@ refused. It is written aside and renamed, so that a kill at any point leaves the
 
 import hashlib
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
@@ -53,6 +54,8 @@ def write(file: Path, snapshot: Snapshot) -> None:
         aside.rename(file)
         _sync_folder(file.parent)
     except OSError as error:
+        with suppress(OSError):  # a full disk must not be kept full by a half of a snapshot
+            aside.unlink()
         raise SnapshotError(f"{file}: cannot be written: {error.strerror}") from None
 
 
@@ -73,11 +76,13 @@ def read(file: Path) -> Snapshot | None:
     if hashlib.sha256(whole[:-DIGEST]).digest() != octets[-DIGEST:]:
         raise SnapshotError(f"{file}: is damaged or was cut off")
     start = HEADER.size + size
-    rows = whole[start:-DIGEST]
-    if len(rows) != count * ROW.size:
-        raise SnapshotError(f"{file}: its length and its number of rows differ")
-    database, *paused = octets[HEADER.size : start].decode().split()
-    return Snapshot(serial, at, rows, frozenset(paused), database)
+    if len(octets) != start + count * ROW.size + DIGEST:
+        raise SnapshotError(f"{file}: its length is not the one that its header says")
+    try:
+        database, *paused = octets[HEADER.size : start].decode("ascii").split()
+    except ValueError:
+        raise SnapshotError(f"{file}: its words are none") from None
+    return Snapshot(serial, at, whole[start:-DIGEST], frozenset(paused), database)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -38,6 +38,7 @@ class Outcome(enum.Enum):
     NOT_READY = enum.auto()
     STALE = enum.auto()
     FAILED = enum.auto()
+    KEY = enum.auto()
 
 
 CODES: dict[Outcome, tuple[int, int | None]] = {
@@ -53,12 +54,18 @@ CODES: dict[Outcome, tuple[int, int | None]] = {
     Outcome.NOT_READY: (2, 14),  # Not Ready
     Outcome.STALE: (2, 24),  # Invalid Data: "too old or having expired"
     Outcome.FAILED: (2, 0),  # Other: our own bug
+    Outcome.KEY: (9, None),  # NOTAUTH, and BADKEY in the TSIG: RFC 8945 §5.2.1
 }
 """Outcome to rcode and Extended DNS Error (RFC 8914 §4)."""
 
 STALE_ANSWER, STALE_NXDOMAIN = 3, 19
 
-FAULTS = {Fault.FORMAT: Outcome.FORMAT, Fault.OPCODE: Outcome.OPCODE, Fault.VERSION: Outcome.VERSION}
+FAULTS = {
+    Fault.FORMAT: Outcome.FORMAT,
+    Fault.OPCODE: Outcome.OPCODE,
+    Fault.VERSION: Outcome.VERSION,
+    Fault.KEY: Outcome.KEY,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +178,11 @@ def find_zone(name: Name, zones: tuple[Zone, ...]) -> Zone | None:
     return best
 
 
+def leads_to_zone(name: Name, zones: tuple[Zone, ...]) -> bool:
+    """Tell whether a name that is no apex is above one, and so exists without data (RFC 8020)."""
+    return any(zone.name[-len(name) :] == name for zone in zones)
+
+
 def _choose(rrsets: tuple[Rrset, ...], qtype: int) -> tuple[Rrset, ...]:
     """Give the rrset of that type; of all of them the first for ANY (RFC 8482 §4.1)."""
     if qtype == ANY:
@@ -212,7 +224,8 @@ def _known(query: Query, now: int, zone: Zone, view: View) -> Records:
     labels = query.name[: -len(zone.name)]
     client = from_labels(labels)
     if not isinstance(client, Client):
-        return (), Outcome.NO_DATA if client is Unnamed.PARTIAL else Outcome.NO_NAME
+        exists = client is Unnamed.PARTIAL or leads_to_zone(query.name, view.zones)
+        return (), Outcome.NO_DATA if exists else Outcome.NO_NAME
     found = view.table.lookup(client, now) if zone.apex not in view.paused else NOTHING
     entry = make_entry(zone, found, now, client, with_text=query.type == TXT)
     if entry is None:

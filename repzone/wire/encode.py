@@ -12,7 +12,27 @@ from typing import Any
 import dnslib
 
 from repzone.wire.answer import Answer, Data, Rrset
-from repzone.wire.query import AAAA, DO, HEADER, IN, KEEPALIVE, NS, OPCODE, OPT, QR, RD, SOA, TXT, A, Edns, Query
+from repzone.wire.query import (
+    AAAA,
+    ANY_CLASS,
+    DO,
+    HEADER,
+    IN,
+    KEEPALIVE,
+    NS,
+    OPCODE,
+    OPT,
+    QR,
+    RD,
+    RECORD,
+    SOA,
+    TSIG,
+    TXT,
+    A,
+    Edns,
+    Query,
+    Tsig,
+)
 
 UDP_PAYLOAD = 1232  # fits the smallest IPv6 path: DNS flag day 2020
 UDP_PLAIN = 512  # without EDNS, RFC 1035 §4.2.1
@@ -23,6 +43,8 @@ AA, TC = 0x0400, 0x0200
 _OPTION = Struct("!HHH")  # code, length 2, a number: Extended DNS Error (RFC 8914 §2), keepalive (RFC 7828 §3.1)
 EDE = 15
 _OPT = Struct("!BHHIH")  # the root, type, UDP size, extended rcode with version and flags, length of options
+_UNSIGNED = Struct("!8sHHHH")  # time and fudge, no MAC, the query's id, error, no other data: RFC 8945 §4.2
+BADKEY = 17
 
 _DATA: dict[int, Callable[[Any], dnslib.RD]] = {
     A: lambda octets: dnslib.A(tuple(octets)),
@@ -39,12 +61,13 @@ def encode(query: Query, answer: Answer, *, udp: bool) -> bytes:
     flags = QR | (query.flags & (OPCODE | RD)) | (rcode & 0xF)  # AD, CD: RFC 4035 §3.1.6
     if answer.authoritative:
         flags |= AA
-    opt = b"" if query.edns is None else _encode_opt(query.edns, rcode, ede, udp)
+    opts = [] if query.edns is None else [_encode_opt(query.edns, rcode, ede, udp)]
+    signatures = [] if query.tsig is None else [_encode_tsig(query.tsig)]
     limit = _limit(query) if udp else TCP_PAYLOAD
     records = [_resource(rrset, data) for rrset in (*answer.answer, *answer.authority) for data in rrset.data]
     count = sum(len(rrset.data) for rrset in answer.answer)
-    reply = _pack(query, flags, records, count, opt)
-    return reply if len(reply) <= limit else _pack(query, flags | TC, [], 0, opt)
+    reply = _pack(query, flags, records, count, opts + signatures)
+    return reply if len(reply) <= limit else _pack(query, flags | TC, [], 0, opts)
 
 
 def _limit(query: Query) -> int:
@@ -52,18 +75,18 @@ def _limit(query: Query) -> int:
     return UDP_PLAIN if query.edns is None else min(UDP_PAYLOAD, max(UDP_PLAIN, query.edns.size))
 
 
-def _pack(query: Query, flags: int, records: list[dnslib.RR], answers: int, opt: bytes) -> bytes:
+def _pack(query: Query, flags: int, records: list[dnslib.RR], answers: int, additional: list[bytes]) -> bytes:
     """Put the message together; the first so many records are the answer section, the others authority."""
-    counts = (1 if query.question else 0, answers, len(records) - answers, 1 if opt else 0)
+    counts = (1 if query.question else 0, answers, len(records) - answers, len(additional))
     head = HEADER.pack(query.id, flags, *counts) + query.question
     if not records:
-        return head + opt
+        return b"".join((head, *additional))
     buffer = dnslib.DNSBuffer(head)
     buffer.offset = len(head)
     buffer.names = _names(query)
     for record in records:
         record.pack(buffer)
-    return bytes(buffer.data) + opt
+    return b"".join((buffer.data, *additional))
 
 
 def _names(query: Query) -> dict[tuple[bytes, ...], int]:
@@ -96,3 +119,9 @@ def _encode_opt(edns: Edns, rcode: int, ede: int | None, udp: bool) -> bytes:
         options += _OPTION.pack(KEEPALIVE, 2, TCP_IDLE * 10)
     ttl = rcode >> 4 << 24 | (DO if edns.do else 0)
     return _OPT.pack(0, OPT, UDP_PAYLOAD, ttl, len(options)) + options
+
+
+def _encode_tsig(tsig: Tsig) -> bytes:
+    """Write the TSIG of a reply that is not signed: its error says why (RFC 8945 §5.3.2)."""
+    data = tsig.algorithm + _UNSIGNED.pack(tsig.signed, 0, tsig.original, BADKEY, 0)
+    return tsig.key + RECORD.pack(TSIG, ANY_CLASS, 0, len(data)) + data

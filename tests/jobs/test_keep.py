@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from repzone.fastpath import make_table
 from repzone.jobs.keep import CHANGED, COST, UNCHANGED, Keeper, restore
 from repzone.jobs.refresh import Feed, refresh
 from repzone.model import Client, Exemption, Listing
 from repzone.store import snapshot
 from repzone.store.engine import Engine
-from repzone.zone.table import MemoryTable
+from repzone.zone.table import MemoryTable, Table
 from tests.jobs.listed import add_listings, end_listings
 
 NOW = 1_790_000_000
@@ -81,6 +82,17 @@ def test_a_damaged_snapshot_is_never_served_and_the_log_says_why(
     restore(feed, tmp_path, NOW, 0.0)
     assert (feed.serial, feed.age(0.0), list(feed.table.listings(NOW))) == (None, None, [])
     assert "zone.snapshot_refused" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("make", [MemoryTable, make_table])
+def test_a_row_that_nobody_can_read_is_refused_by_the_name_of_its_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], make: Callable[[], Table]
+) -> None:
+    snapshot.write(tmp_path / snapshot.NAME, snapshot.Snapshot(7, NOW, b"\x05" + bytes(31)))
+    feed = Feed(make())
+    restore(feed, tmp_path, NOW, 0.0)
+    assert (feed.serial, list(feed.table.listings(NOW))) == (None, [])
+    assert f"{tmp_path / snapshot.NAME}: " in capsys.readouterr().out
 
 
 def test_a_restored_feed_catches_up_by_its_serial(engine: Engine, tmp_path: Path) -> None:
@@ -153,7 +165,7 @@ def test_the_last_change_is_written_at_the_end_by_one_server_of_the_folder(tmp_p
     keeper = make_keeper(feed, tmp_path, Hands())
     run_to_its_end(keeper)
     assert snapshot.read(tmp_path / snapshot.NAME) is None  # nothing had changed
-    feed.serial = 8
+    feed.serial, feed.looked = 8, 1000.5
     stop = threading.Event()
     first = threading.Thread(target=make_keeper(make_feed(), tmp_path, Hands()).run, args=(stop,))
     first.start()
@@ -169,6 +181,20 @@ def test_the_last_change_is_written_at_the_end_by_one_server_of_the_folder(tmp_p
     found = snapshot.read(tmp_path / snapshot.NAME)
     assert found is not None
     assert found.serial == 8
+    feed.looked = 990.0  # older than what is written
+    run_to_its_end(keeper)
+    assert snapshot.read(tmp_path / snapshot.NAME) == found
+
+
+def test_how_old_the_data_is_is_written_at_the_end_though_nothing_changed(tmp_path: Path) -> None:
+    hands, feed = Hands(), make_feed()
+    keeper = make_keeper(feed, tmp_path, hands)
+    hands.at += UNCHANGED / 2
+    feed.looked = hands.at - 1
+    run_to_its_end(keeper)
+    found = snapshot.read(tmp_path / snapshot.NAME)
+    assert found is not None
+    assert found.at == NOW - 1
 
 
 def test_a_folder_that_cannot_be_written_is_said_once_and_no_end(

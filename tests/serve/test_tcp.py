@@ -1,14 +1,16 @@
 """TCP on real sockets: order, bounds, and clients that do not behave (RFC 7766)."""
 
+import resource
 import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import dnslib
 import pytest
 
-from repzone.serve.tcp import Limits
+from repzone.serve.tcp import RESERVED, Limits, fit
 from tests.serve.running import PATIENCE, Running, frame, receive, running, tcp_client, udp_client
 from tests.wire.sample import opt, query
 from tests.wire.test_encode import DEEP, LONG, long_view
@@ -181,6 +183,26 @@ def test_when_there_are_too_many_the_one_that_was_silent_longest_makes_room() ->
             assert receive(sock) is not None
         assert receive(socks[1]) is None
         until(lambda: open_connections(server) == 4)
+
+
+def test_connections_leave_descriptors_to_others_where_these_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = sum(1 for _ in Path("/proc/self/fd").iterdir())
+    most = taken + 10 + RESERVED + 3
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (most, most))
+    with running() as server, ExitStack() as stack:
+        assert 1 <= server.server.connections.limits.connections <= 13
+        for number in range(20):
+            stack.enter_context(tcp_client_from(server, f"127.0.0.{10 + number}"))
+        with tcp_client(server) as sock:
+            sock.sendall(frame(query()))
+            assert receive(sock) is not None
+        assert server.server.connections.cut >= 7
+
+
+def test_there_is_always_one_connection_and_never_more_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    for most, connections in ((0, 1), (1 << 20, 256)):
+        monkeypatch.setattr(resource, "getrlimit", lambda kind, most=most: (most, most))
+        assert fit(Limits()).connections == connections
 
 
 def test_a_client_that_asks_how_long_its_connection_is_kept_is_told_by_tcp_alone() -> None:

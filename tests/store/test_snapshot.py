@@ -1,5 +1,8 @@
 """Snapshot files: whole or refused, whatever happens to them."""
 
+import errno
+import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -69,6 +72,20 @@ def test_a_file_that_is_cut_anywhere_or_longer_is_refused(tmp_path: Path) -> Non
             snapshot.read(file)
 
 
+@pytest.mark.parametrize(
+    ("words", "count", "fault"),
+    [(b"\xff", 0, "its words are none"), (b" ", 0, "its words are none"), (b"-", 1, "its length is not the one ")],
+)
+def test_a_file_that_is_sealed_and_yet_wrong_is_refused_by_its_name(
+    tmp_path: Path, words: bytes, count: int, fault: str
+) -> None:
+    octets = HEADER.pack(snapshot.MAGIC, snapshot.VERSION, len(words), 7, 0, count) + words
+    file = tmp_path / snapshot.NAME
+    file.write_bytes(octets + hashlib.sha256(octets).digest())
+    with pytest.raises(SnapshotError, match=rf"zone\.snapshot: {fault}"):
+        snapshot.read(file)
+
+
 def test_another_version_is_named(tmp_path: Path) -> None:
     file = written(tmp_path)
     octets = bytearray(file.read_bytes())
@@ -76,6 +93,21 @@ def test_another_version_is_named(tmp_path: Path) -> None:
     file.write_bytes(octets)
     with pytest.raises(SnapshotError, match="is of version 3, and this repzone reads 2"):
         snapshot.read(file)
+
+
+def test_a_disk_that_is_full_keeps_the_one_before_and_no_half_of_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = written(tmp_path)
+
+    def refuse(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(SnapshotError, match=r"zone\.snapshot: cannot be written: No space left on device"):
+        snapshot.write(file, Snapshot(813, 0, b""))
+    assert list(tmp_path.iterdir()) == [file]
+    assert snapshot.read(file) == WHOLE
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

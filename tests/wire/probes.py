@@ -4,7 +4,7 @@ from tests.wire.sample import HEADER, opt, query, question, wire_name
 
 APEX = "bl.example.net"
 QR, AA, TC, RD, RA, Z, AD, CD = 0x8000, 0x0400, 0x0200, 0x0100, 0x80, 0x40, 0x20, 0x10
-NOERROR, FORMERR, SERVFAIL, NOTIMP, REFUSED, BADVERS = 0, 1, 2, 4, 5, 16
+NOERROR, FORMERR, SERVFAIL, NOTIMP, REFUSED, NOTAUTH, BADVERS = 0, 1, 2, 4, 5, 9, 16
 
 
 def soa(flags: int = 0, edns: bytes = b"", qtype: int = 6) -> bytes:
@@ -15,6 +15,8 @@ MANY_OPTIONS = b"".join(
     code.to_bytes(2, "big") + len(data).to_bytes(2, "big") + data
     for code, data in {3: b"", 8: b"\0\1\x18\0\xc0\0\2", 10: b"abcdefgh", 11: b"", 12: bytes(4)}.items()
 )
+
+SOA_DATA = b"\0\6\0\1" + bytes(4) + b"\0\x16" + bytes(22)
 
 PROBES = {
     # RFC 8906 §8.1: without EDNS
@@ -60,12 +62,32 @@ PROBES = {
         f"opcode {opcode} ({name})": (query(APEX, 6, flags=opcode << 11), NOTIMP, None)
         for opcode, name in {1: "IQUERY", 2: "STATUS", 4: "NOTIFY", 5: "UPDATE", 6: "DSO", 3: "unknown"}.items()
     },
+    **{
+        f"opcode {opcode} with EDNS": (query(APEX, 6, flags=opcode << 11, edns=opt(flags=0x8000)), NOTIMP, 0)
+        for opcode in (4, 5, 15)
+    },
+    "an opcode and a version of EDNS that are unknown": (soa(flags=15 << 11, edns=opt(version=1)), NOTIMP, 0),
+    "a NOTIFY with the SOA that is new, and EDNS": (
+        HEADER.pack(0x1234, 4 << 11 | AA, 1, 1, 0, 1) + question(APEX, 6) + wire_name(APEX) + SOA_DATA + opt(),
+        *(NOTIMP, 0),
+    ),
+    "an UPDATE of compressed names, and EDNS": (
+        HEADER.pack(0x1234, 5 << 11, 1, 1, 2, 1) + question(APEX, 6) + 3 * (b"\xc0\x0c" + SOA_DATA) + opt(),
+        *(NOTIMP, 0),
+    ),
 }
 """Name: the query (id 0x1234), the rcode, the version of EDNS in the reply (None: no OPT)."""
 
 A_RECORD = wire_name("a.b") + b"\0\1\0\1\0\0\0\0\0\4abcd"
 POINTED = b"\xc0\x0c\0\1\0\1\0\0\0\0\0\4abcd"
-TSIG = wire_name("key") + b"\0\xfa\0\xff\0\0\0\0\0\4abcd"
+TSIG_DATA = wire_name("hmac-sha256") + bytes(6) + b"\1\x2c\0\2ab\x12\x34\0\0\0\0"
+
+
+def tsig(data: bytes = TSIG_DATA, owner: bytes = wire_name("key")) -> bytes:
+    return owner + b"\0\xfa\0\xff\0\0\0\0" + len(data).to_bytes(2, "big") + data
+
+
+TSIG = tsig()
 
 
 def message(body: bytes, *counts: int) -> bytes:
@@ -74,8 +96,11 @@ def message(body: bytes, *counts: int) -> bytes:
 
 MALFORMED = {
     "no question": message(b"", 0, 0, 0, 0),
-    "no question, a cookie": message(opt(options=b"\0\x0a\0\x08abcdefgh"), 0, 0, 0, 1),
+    "no question, an OPT": message(opt(options=b"\0\x0a\0\x08abcdefgh"), 0, 0, 0, 1),
     "two questions": message(question(APEX) * 2, 2, 0, 0, 0),
+    "two questions and an OPT": message(question(APEX) * 2 + opt(), 2, 0, 0, 1),
+    "a pointer in the question and an OPT": message(b"\xc0\x0c\0\1\0\1" + opt(), 1, 0, 0, 1),
+    "an answer and an OPT": message(question(APEX) + A_RECORD + opt(), 1, 1, 0, 1),
     "a missing question": message(b"", 1, 0, 0, 0),
     "a question cut in its name": message(question(APEX)[:5], 1, 0, 0, 0),
     "a question cut in its class": message(question(APEX)[:-1], 1, 0, 0, 0),
@@ -101,6 +126,16 @@ MALFORMED = {
     "an option longer than the options": query(edns=opt(options=b"\0\x0a\0\x09abcdefgh")),
     "options with a rest": query(edns=opt(options=b"\0\x0a\0\0abc")),
     "65 options": query(edns=opt(options=b"\0\x0a\0\0" * 65)),
+    "a TSIG before an OPT": message(question(APEX) + TSIG + opt(), 1, 0, 0, 2),
+    "two TSIGs": message(question(APEX) + TSIG + TSIG, 1, 0, 0, 2),
+    "a TSIG of a pointer": message(question(APEX) + tsig(owner=b"\xc0\x0c"), 1, 0, 0, 1),
+    "a TSIG whose algorithm is a pointer": message(question(APEX) + tsig(b"\xc0\x0c" + bytes(16)), 1, 0, 0, 1),
+    **{
+        f"a TSIG of {size} octets": message(question(APEX) + tsig((TSIG_DATA + b"x")[:size]), 1, 0, 0, 1)
+        for size in range(len(TSIG_DATA) + 2)
+        if size != len(TSIG_DATA)
+    },
+    "a TSIG that is cut": message(question(APEX) + TSIG[:-1], 1, 0, 0, 1),
     "a question for OPT": query(APEX, 41),
     "a question for NXNAME": query(APEX, 128),
 }
@@ -109,9 +144,6 @@ MALFORMED = {
 WELL_FORMED = {
     "the longest name": message((b"\x3f" + b"a" * 63) * 3 + b"\x3d" + b"a" * 61 + b"\0\0\1\0\1", 1, 0, 0, 0),
     "64 options in the OPT": query(edns=opt(options=b"\0\x0a\0\0" * 64)),
-    "a TSIG": message(question(APEX) + TSIG, 1, 0, 0, 1),
-    "an OPT and a TSIG": message(question(APEX) + opt() + TSIG, 1, 0, 0, 2),
-    "a TSIG and an OPT": message(question(APEX) + TSIG + opt(), 1, 0, 0, 2),
     "a record with a pointer for owner": message(question(APEX) + POINTED, 1, 0, 0, 1),
     "an IXFR with its SOA": message(question(APEX, 251) + A_RECORD, 1, 0, 1, 0),
 }

@@ -34,13 +34,21 @@ text = "Spam from {client}"
 codes.spam = 9
 """
 
+DEEP = """
+apex = "deep.below.bl.example.net"
+nameservers = ["ns1.example.net"]
+"""
+
 WL = """
 apex = "wl.example.net"
 kind = "allow"
 nameservers = ["ns1.example.net"]
 """
 
-ZONES = arrange([parse(BL, "bl.toml"), parse(SPAM, "spam.toml"), parse(WL, "wl.toml")])
+ZONES = (
+    *arrange([parse(BL, "bl.toml"), parse(SPAM, "spam.toml"), parse(WL, "wl.toml")]),
+    parse(DEEP, "deep.toml"),
+)
 
 
 def make_table() -> Table:
