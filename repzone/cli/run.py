@@ -16,7 +16,7 @@ from repzone.cli.output import set_up_logging
 from repzone.cli.wall import clock
 from repzone.config import EMBEDDED, Settings, load, load_policy, load_zones
 from repzone.errors import RepzoneError, UnavailableError
-from repzone.serve.notify import notify
+from repzone.serve.notify import keep_alive, notify
 from repzone.serve.supervise import Child, supervise
 
 log = structlog.get_logger()
@@ -76,7 +76,10 @@ def _children(names: Sequence[str], settings: Settings, config: Path | None) -> 
     command = (sys.executable, "-P", "-m", "repzone")
     options = ("--config", str(config)) if config else ()
     wanted = [name for name in names if name != "web" or settings.web_listen]
-    return [Child(name, (*command, *COMMANDS[name], *options), reloads=name in SERVERS) for name in wanted]
+    return [
+        Child(name, (*command, *COMMANDS[name], *options), reloads=name in SERVERS, tells=name in SERVERS)
+        for name in wanted
+    ]
 
 
 async def _run(names: Sequence[str], settings: Settings, config: Path | None) -> None:
@@ -86,7 +89,9 @@ async def _run(names: Sequence[str], settings: Settings, config: Path | None) ->
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, _reload, names, config, reload)
     children = _children(names, settings, config)
+    alive = loop.create_task(keep_alive(lambda: True))
     await supervise(children, stop, reload, ready=lambda: notify("READY=1", f"MAINPID={os.getpid()}"))
+    alive.cancel()
     notify("STOPPING=1")
 
 

@@ -2,7 +2,8 @@
 
 A child that dies is started again, after a delay that grows from one second to a minute while it does not last. All
 end with the supervisor, also when that is killed: the kernel then sends them SIGTERM (prctl(2), PR_SET_PDEATHSIG). A
-child says that it is ready by NOTIFY_SOCKET, as it would to systemd (sd_notify(3)).
+child says that it is ready by NOTIFY_SOCKET, as it would to systemd (sd_notify(3)), and, where that is wanted of it,
+that it is alive: one that hangs is killed and started again.
 """
 
 from __future__ import annotations
@@ -30,17 +31,24 @@ LASTED = 60.0
 DELAYS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 """Seconds between the death of a child and its next start, as often as it did not last."""
 
+SILENCE = 30.0
+"""Seconds for which a child that gives signs of life may give none."""
+
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """What is to run: its name for people and its command; whether SIGHUP lets it reload, else it is started anew."""
+    """What is to run: its name for people and its command.
+
+    `reloads`: SIGHUP lets it reload, else it is started anew. `tells`: it gives signs of life, as to a watchdog.
+    """
 
     name: str
     command: Sequence[str]
     reloads: bool = False
+    tells: bool = False
 
 
 async def supervise(
@@ -59,11 +67,12 @@ async def supervise(
         loop = asyncio.get_running_loop()
         loop.add_reader(heard, partial(_hear, heard, running, waiting, ready))
         tasks = [loop.create_task(one.run(stop)) for one in running]
-        passing_on = loop.create_task(_pass_on(running, reload))
+        others = [loop.create_task(_pass_on(running, reload)), loop.create_task(_watch(running))]
         try:
             await asyncio.gather(*tasks)
         finally:
-            passing_on.cancel()
+            for other in others:
+                other.cancel()
             loop.remove_reader(heard)
 
 
@@ -78,18 +87,33 @@ def _listening() -> Iterator[tuple[str, socket.socket]]:
 
 
 def _hear(heard: socket.socket, running: Sequence[_Running], waiting: set[str], ready: Callable[[], None]) -> None:
-    """Note which child is ready; the kernel says who sent it."""
+    """Note which child is alive or ready; the kernel says who sent it."""
     with suppress(BlockingIOError):
         text, about, _, _ = heard.recvmsg(4096, socket.CMSG_SPACE(12))
         sender = next((int.from_bytes(data[:4], "little") for *_, data in about), 0)
-        child = next((one.child.name for one in running if one.pid == sender), None)
-        if child is None or b"READY=1" not in text.split(b"\n"):
+        one = next((one for one in running if one.pid == sender), None)
+        if one is None:
             return
-        log.info("run.ready", child=child)
-        if child in waiting:
-            waiting.remove(child)
+        one.heard = asyncio.get_running_loop().time()
+        if b"READY=1" not in text.split(b"\n"):
+            return
+        log.info("run.ready", child=one.child.name)
+        if one.child.name in waiting:
+            waiting.remove(one.child.name)
             if not waiting:
                 ready()
+
+
+async def _watch(running: Sequence[_Running]) -> None:
+    """Kill who has given a sign of life and then none for too long; it is started again as one that died."""
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(SILENCE / 10)
+        for one in running:
+            if one.process and one.child.tells and one.heard and loop.time() - one.heard > SILENCE:
+                log.error("run.silent", child=one.child.name, seconds=SILENCE)
+                one.heard = None
+                _signal(one.process, signal.SIGKILL)
 
 
 async def _pass_on(running: Sequence[_Running], reload: asyncio.Event) -> None:
@@ -109,6 +133,7 @@ class _Running:
     process: asyncio.subprocess.Process | None = None
     deaths: int = 0  # without having lasted
     anew: bool = False  # it was told to end, to be started again
+    heard: float | None = None  # when this process last told something
     woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -129,11 +154,11 @@ class _Running:
         """Start the child again and again until it is time to end."""
         loop = asyncio.get_running_loop()
         while not stop.is_set():
-            began = loop.time()
+            began, self.heard = loop.time(), None
             process = self.process = await asyncio.create_subprocess_exec(
                 *self.child.command,
                 stdin=asyncio.subprocess.DEVNULL,
-                env={**os.environ, "NOTIFY_SOCKET": self.address},
+                env=_environment(self.address, self.child.tells),
                 preexec_fn=partial(_end_with, os.getpid()),
             )
             log.info("run.started", child=self.child.name, pid=process.pid)
@@ -159,6 +184,13 @@ class _Running:
             with suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+
+
+def _environment(address: str, tells: bool) -> dict[str, str]:
+    """Give a child's variables: what systemd told us of its socket and watchdog is not meant for the child."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("WATCHDOG_")}
+    watchdog = {"WATCHDOG_USEC": str(round(SILENCE * 1_000_000))} if tells else {}
+    return {**ours, **watchdog, "NOTIFY_SOCKET": address}
 
 
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:

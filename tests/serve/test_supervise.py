@@ -143,3 +143,33 @@ def test_children_of_a_supervisor_that_was_killed_end_too(tmp_path: Path) -> Non
         wait_for(lambda: len(said(one)) == 1)
         supervisor.kill()
     wait_for(lambda: said(one)[1:] == ["SIGTERM"] and not is_there(said(one)[0]))
+
+
+HANG = """
+import sys, time
+from pathlib import Path
+from repzone.serve.notify import notify, watchdog_interval
+with Path(sys.argv[1]).open("a") as file: file.write(f"{watchdog_interval()}\\n")
+notify("READY=1")
+while True: time.sleep(10)
+"""
+
+
+@pytest.mark.parametrize(("tells", "starts"), [(True, 2), (False, 1)])
+def test_one_that_gives_no_sign_of_life_is_started_again_if_it_was_to_give_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tells: bool, starts: int
+) -> None:
+    monkeypatch.setattr(module, "SILENCE", 0.1)
+    monkeypatch.setenv("WATCHDOG_USEC", "5000000")
+    hanging, other = tmp_path / "hanging", tmp_path / "other"
+
+    async def play(_: asyncio.Event, told: list[str]) -> None:
+        await until(lambda: told == ["ready"])
+        await until(lambda: len(said(hanging)) >= starts)
+        await asyncio.sleep(0.3)
+
+    command = (sys.executable, "-c", HANG, str(hanging))
+    supervised([Child("hanging", command, tells=tells), child(other)], play)
+    assert len(said(hanging)) >= 2 if tells else len(said(hanging)) == 1
+    assert set(said(hanging)) == {"0.1" if tells else "None"}, "and not what systemd told the supervisor"
+    assert len([line for line in said(other) if line.isdecimal()]) == 1
