@@ -6,8 +6,9 @@ import hypothesis
 import pytest
 import structlog
 
-# The same examples in every run, so that what fails was changed; `--hypothesis-profile default` looks for others.
-hypothesis.settings.register_profile("same", derandomize=True)
+# The same examples in every run, so that what fails was changed; `--hypothesis-profile other` looks for others.
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("other", deadline=None)
 hypothesis.settings.load_profile("same")
 
 pytest_plugins = ["tests.fix_db", "tests.fix_embedded", "tests.fix_engine"]

@@ -71,7 +71,7 @@ def named(said: Said, *, text: bool = True) -> object:
 
 
 @pytest.mark.parametrize(("form", "read"), [("csv", by_csv), ("bind", by_bind)])
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(table=tables(), zone=st.sampled_from(ZONES), asked=st.lists(addresses(), min_size=1, max_size=5))
 def test_a_file_says_of_an_address_what_dns_says(
     form: str, read: Callable[[str, Client], Said], table: MemoryTable, zone: Zone, asked: list[Client]

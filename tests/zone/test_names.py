@@ -1,7 +1,7 @@
 """Labels in front of an apex and the clients that they name."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from repzone.model import V4, V6, Client
@@ -18,13 +18,11 @@ ADDRESSES = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(ADDRESSES)
 def test_the_labels_of_an_address_name_that_address(client: Client) -> None:
     assert from_labels(to_labels(client)) == client
 
 
-@settings(deadline=None)
 @given(ADDRESSES, st.data())
 def test_every_name_above_an_address_is_partial_or_an_address_itself(client: Client, data: st.DataObject) -> None:
     full = to_labels(client)
@@ -33,7 +31,6 @@ def test_every_name_above_an_address_is_partial_or_an_address_itself(client: Cli
     assert read is Unnamed.PARTIAL or (isinstance(read, Client) and may_hold_names(above))
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(max_size=5), min_size=1, max_size=40))
 def test_what_is_no_address_raises_nothing(words: list[bytes]) -> None:
     read = from_labels(words)

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from repzone import fastpath
@@ -171,7 +171,6 @@ LISTINGS = st.builds(
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
-@settings(deadline=None)
 @given(
     changes=st.lists(LISTINGS, max_size=30), number=st.integers(0, 3), now=st.integers(0, 31), swept=st.integers(0, 31)
 )

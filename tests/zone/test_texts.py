@@ -1,7 +1,7 @@
 """The one string of a TXT record."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from repzone.model import Client, Listing
@@ -60,7 +60,6 @@ def test_the_default_text_fits_with_any_message_of_a_policy(category: Category, 
     assert template.format(client="", category="", offence="", until="", left="", url="").startswith(message)
 
 
-@settings(deadline=None)
 @given(
     st.integers(0, 2**128 - 1),
     st.sampled_from(CATEGORIES),
