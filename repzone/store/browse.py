@@ -5,9 +5,10 @@ listing_state_category_expires_id_idx, of which a page's worth is read; a networ
 listing_key_category_began_key. Counts end at MOST.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import Any
 
 import sqlalchemy as sa
@@ -62,6 +63,22 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """What a decision on held listings would be about: how many by category, some of their clients, and a word that is
+    another one when they are others.
+    """
+
+    counts: Mapping[Category, int]
+    clients: Sequence[Client]
+    mark: str
+
+    @property
+    def total(self) -> int:
+        """Give how many that are."""
+        return sum(self.counts.values())
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     """How many listings a search finds, by state and category; those of MOST + 1 are more than MOST.
 
@@ -99,7 +116,9 @@ def reading(engine: sa.Engine, patience: int = PATIENCE) -> Iterator[sa.Connecti
 
 @contextmanager
 def undone(engine: sa.Engine, patience: int = 4 * PATIENCE) -> Iterator[sa.Connection]:
-    """Give a transaction of which nothing stays; no statement in it takes longer than so many milliseconds."""
+    """Give a transaction of which nothing stays unless it is committed; no statement in it takes longer than so many
+    milliseconds (0: as long as it takes).
+    """
     with answering(), engine.connect() as connection:
         connection.exec_driver_sql(f"SET LOCAL statement_timeout = {patience:d}")
         try:
@@ -129,6 +148,17 @@ def count(connection: sa.Connection, search: Search, now: int) -> Counts:
     inside = {**_inside(search.client), "now": instant(now), "most": MOST + 1}
     rows = connection.execute(_COUNT_INSIDE, inside).all()
     return Counts(_summed(rows), whole=sum(row[2] for row in rows) <= MOST)
+
+
+def load_held(
+    connection: sa.Connection, keys: Iterable[Client] | None, category: Category | None, most: int = 20
+) -> Held:
+    """Tell what is held, those too whose end has come: of these keys and that category, None for any."""
+    chosen = None if keys is None else [str(key) for key in keys]
+    rows = connection.execute(_HELD, {"keys": chosen, "category": category, "most": most}).all()
+    clients = [Client.from_text(key) for *_, some in rows for key in some]
+    mark = sha256(" ".join(row[2] for row in rows).encode()).hexdigest()[:32]
+    return Held({row[0]: int(row[1]) for row in rows}, tuple(dict.fromkeys(clients))[:most], mark)
 
 
 def _summed(rows: Sequence[Any]) -> dict[tuple[State, Category], int]:
@@ -261,6 +291,15 @@ _COUNT_INSIDE = sa.text(f"""
 SELECT CASE WHEN state = 'active' AND expires <= :now THEN 'expired' ELSE state::text END, category, count(*)
 FROM (SELECT state, category, expires FROM listing WHERE {_KEYS} LIMIT :most) AS few
 GROUP BY 1, 2""")  # noqa: S608 - our own words
+
+# listing_held_idx
+_HELD = sa.text("""
+SELECT category, count(*), md5(string_agg(id::text, ' ' ORDER BY id)),
+    (array_agg(key::text ORDER BY began DESC, key))[1:CAST(:most AS integer)]
+FROM listing
+WHERE state = 'held' AND (CAST(:keys AS inet[]) IS NULL OR key = ANY(CAST(:keys AS inet[])))
+    AND (CAST(:category AS category) IS NULL OR category = CAST(:category AS category))
+GROUP BY category ORDER BY category""")
 
 # listing_evidence_pkey
 _REASONS = sa.text("""

@@ -1,12 +1,14 @@
 """A span of time in, numbers over it out: listings in force by category, events by component, mails refused."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from repzone.model import Client
 from repzone.policy.rules import HOUR
 from repzone.reasons import CATEGORIES, Category
+from repzone.store.dossier import Line
 from repzone.store.engine import instant, seconds
 from repzone.store.tables import listing_change
 
@@ -47,6 +49,20 @@ def load_rates(connection: sa.Connection, now: int) -> dict[str, int]:
     return {component: int(count) for component, count in rows}
 
 
+def load_gathered(
+    connection: sa.Connection, keys: Sequence[Client], since: int, width: int, edges: Iterable[int]
+) -> list[Line]:
+    """Give all events of keys from an instant on, the oldest first, those of one reason gathered over `width` seconds
+    and never across an edge, in the name of their key; what their lines told is left out.
+    """
+    arguments = {"keys": [str(key) for key in keys], "since": instant(since), "begin": since, "width": width}
+    rows = connection.execute(_GATHERED, {**arguments, "edges": sorted(set(edges))})
+    return [
+        Line(at, Client.from_text(key), category, reason, count, late, "", "")
+        for at, key, category, reason, count, late in rows
+    ]
+
+
 def load_refused(connection: sa.Connection, now: int, hours: int = 24) -> list[tuple[int, int]]:
     """Give the mails that were refused thanks to the zones, hour by hour, the oldest first."""
     first = now // HOUR * HOUR - (hours - 1) * HOUR
@@ -75,6 +91,14 @@ GROUP BY category, behind""")
 _RATES = sa.text("""
 SELECT component, sum(count)::bigint FROM event WHERE at > :since AND at <= :now
 GROUP BY component ORDER BY 2 DESC, 1""")
+
+# event_key_category_at_idx
+_GATHERED = sa.text("""
+SELECT extract(epoch FROM min(at))::bigint, key, category, reason, sum(count)::bigint, late
+FROM event CROSS JOIN LATERAL (SELECT extract(epoch FROM at)::bigint AS second) AS whole
+WHERE key = ANY(CAST(:keys AS inet[])) AND at >= :since
+GROUP BY (second - :begin) / :width, width_bucket(second, CAST(:edges AS bigint[])), key, category, reason, late
+ORDER BY 1""")
 
 # hit_hour_idx
 _REFUSED = sa.text("""

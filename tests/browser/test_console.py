@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from repzone.cli.main import run
 from repzone.cli.wall import clock
@@ -110,6 +110,50 @@ def test_a_link_from_outside_leads_through_the_door_to_its_page(enter: Callable[
     expect(page.locator("h1")).to_contain_text(LISTED[2])
 
 
+def show(page: Page, *, hidden: bool) -> None:
+    """Let the page believe that it is hidden, or seen again."""
+    page.evaluate(
+        "hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });"
+        " document.dispatchEvent(new Event('visibilitychange')); }",
+        hidden,
+    )
+
+
+def test_the_overview_is_live_only_while_somebody_sees_it(enter: Callable[..., Page]) -> None:
+    page = enter()
+    live = page.get_by_text("Live.", exact=True)
+    expect(live).to_be_visible()
+    with page.expect_event("requestfailed", lambda request: request.url.endswith("/events")):
+        show(page, hidden=True)
+    with page.expect_request("**/events"):
+        show(page, hidden=False)
+    expect(live).to_be_visible()
+
+
+def test_when_the_zones_change_the_overview_is_taken_anew_without_being_loaded(
+    enter: Callable[..., Page], desk: str
+) -> None:
+    page = enter()
+    expect(page.locator(".uplot")).to_have_count(2)
+
+    def answer(route: Route) -> None:
+        text = (
+            route.fetch().text().replace('id="wrong" data-fresh>', 'id="wrong" data-fresh><p>The zone is paused.</p>')
+        )
+        route.fulfill(body=text, content_type="text/html")
+
+    page.route(f"{desk}/", answer)
+    events = "".join(f'data: {{"serial":{serial},"active":4711}}\n\n' for serial in (1, 2))
+    page.route("**/events", lambda route: route.fulfill(body=events, content_type="text/event-stream"))
+    page.evaluate("window.same = true")
+    show(page, hidden=True)
+    show(page, hidden=False)
+    expect(page.get_by_text("The zone is paused.")).to_be_visible()
+    expect(page.get_by_text("4,711")).to_be_visible()
+    expect(page.locator(".uplot")).to_have_count(2)
+    assert page.evaluate("window.same")
+
+
 def confirm_held(page: Page, desk: str) -> None:
     """Go to where a decision on what is held would be confirmed."""
     page.goto(f"{desk}/held")
@@ -120,11 +164,12 @@ def confirm_held(page: Page, desk: str) -> None:
 
 
 def confirm_ban(page: Page, desk: str) -> None:
-    """Go to where a ban would be confirmed."""
-    page.goto(f"{desk}/client/{LISTED[2]}")
+    """Go to where the ban of a network would be confirmed."""
+    page.goto(f"{desk}/client/198.51.100.0/24")
     page.get_by_label("Reason").fill("asked for it")
     page.get_by_role("button", name="Ban…").click()
-    expect(page.locator("h1")).to_have_text(f"Ban {LISTED[2]}?")
+    expect(page.locator("h1")).to_have_text("Ban 198.51.100.0/24?")
+    expect(page.get_by_label("Yes, all 256 of them")).not_to_be_checked()
 
 
 def try_policy(page: Page, desk: str) -> None:
@@ -156,6 +201,8 @@ def test_axe_finds_nothing_and_nothing_sticks_out(
             FLOWS[name](page, desk)
         else:
             page.goto(desk + name)
+        if name == CLIENT:  # on a phone too, where the picture is wider than the screen
+            expect(page.locator("svg.timeline .now")).to_be_in_viewport()
         for details in page.locator("details").all():
             details.evaluate("one => one.open = true")
         found = Axe().run(page, options={"resultTypes": ["violations"]})

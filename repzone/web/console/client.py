@@ -10,7 +10,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from repzone.model import Client, Exemptions
+from repzone.errors import RepzoneError, UnavailableError
+from repzone.model import WIDTH, Client
 from repzone.store.dossier import Line
 from repzone.web.console import deed as deeds
 from repzone.web.console import history
@@ -43,30 +44,37 @@ async def show(desk: Desk, request: Request, person: Person) -> View:
 
 
 async def act(desk: Desk, request: Request, person: Person) -> View | Response:
-    """Show what an act would mean; a second POST does it."""
+    """Show what an act would mean; a second POST does it, if it still means the same."""
     client, form = read_client(request), await read_form(request)
+    seen = form.get("seen", "")
     try:
         deed = deeds.parse_deed(client, person.name, form)
-        done = form.get("step") == "do"
-        effect = await asyncio.to_thread(deeds.perform if done else deeds.preview, desk.database(), deed, desk.clock)
-    except deeds.RefusedError as refused:
+        effect, done = await asyncio.to_thread(deeds.carry_out, desk.database(), deed, desk.clock, seen)
+    except UnavailableError:
+        raise
+    except RepzoneError as refused:
         told = await desk.ask(lambda connection, now: tell(connection, client, now))
         view = _view(desk, told, form, str(refused))
         return replace(view, status=422)
     if done:
         return RedirectResponse(f"/client/{client}?" + urlencode({"done": deed.verb}), 303)
-    return View("preview.html", {"deed": deed, "effect": effect, "client": client, "form": form})
+    problem = ""
+    if seen:
+        changed = "Since you looked, this has changed: here is what it would mean now."
+        problem = changed if seen != effect.mark else "Say that you mean all of them."
+    context = {"deed": deed, "effect": effect, "client": client, "form": form, "problem": problem}
+    return View("preview.html", context, status=422 if problem else 200)
 
 
 def _view(desk: Desk, told: Told, form: dict[str, str] | None = None, problem: str = "") -> View:
-    exemptions = Exemptions(told.exemptions)
-    drawn = history.build(told.dossier, told.outlooks, told.rulebook, exemptions, told.now)
+    drawn = history.build(told)
     dossier = told.dossier
     context = {
         **{"told": told, "client": dossier.client, "history": drawn, "form": form or {}, "problem": problem},
         "picture": draw(drawn, str(dossier.client)) if drawn.lanes else "",
         **{"histories": dossier.histories[:SHOWN], "events": dossier.events[:EVENTS], "alike": alike},
         "versions": {version.id: version.policy for version in told.rulebook.versions},
+        "cut": len(dossier.events) > EVENTS or dossier.listings > SHOWN,
         "public": _public(desk, dossier.client),
         "test": _is_test(desk, dossier.client),
     }
@@ -81,9 +89,13 @@ def alike(lines: Iterable[Line]) -> list[Line]:
 
 
 def _public(desk: Desk, client: Client) -> str:
-    """Give the page that a blocked sender sees; "" when no zone names it."""
+    """Give the page that a blocked sender sees, of a network that of its first address; "" when no zone names it."""
     url = next((zone.url for zone in desk.site().zones if zone.url), "")
-    return url.format(client=client) if url.startswith(("https://", "http://")) else ""
+    return (
+        url.format(client=replace(client, length=WIDTH[client.version]))
+        if url.startswith(("https://", "http://"))
+        else ""
+    )
 
 
 def _is_test(desk: Desk, client: Client) -> bool:

@@ -95,7 +95,8 @@ class Desk:
             person = self.access.find(request, self.clock())
             if person is None:
                 if request.url.path.endswith(".json") or request.method not in SAFE:
-                    raise HTTPException(401, headers={"www-authenticate": "Bearer"})
+                    detail = "Nobody is logged in here, or no longer. Nothing was done."
+                    raise HTTPException(401, detail, {"www-authenticate": "Bearer"})
                 target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
                 return RedirectResponse("/login?next=" + quote(target, safe="/"), 303)
             if request.method not in SAFE:
@@ -103,7 +104,8 @@ class Desk:
             try:
                 view = await handler(self, request, person)
             except UnavailableError as error:
-                view = View("fault.html", {"fault": str(error)}, {"error": str(error)}, 503)
+                fault = f"{error}{'' if request.method in SAFE else '. The audit will say whether it was done.'}"
+                view = View("fault.html", {"fault": fault}, {"error": fault}, 503)
             except RepzoneError as error:
                 view = View("fault.html", {"fault": str(error)}, {"error": str(error)}, 409)
             if isinstance(view, Response):

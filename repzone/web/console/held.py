@@ -1,7 +1,6 @@
 """What the brake holds: reviewed, and released or dropped in bulk, with a preview."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,10 +10,10 @@ from starlette.responses import RedirectResponse, Response
 from repzone.model import Client, Listing
 from repzone.reasons import CATEGORIES, Category
 from repzone.store.acts import Act, lock_acts
-from repzone.store.browse import MOST, undone
-from repzone.store.engine import Connection, Engine, answering
+from repzone.store.browse import MOST, Counts, Held, Search, count, load_held, undone
+from repzone.store.engine import Connection, Engine
 from repzone.store.find import Wanted, stream_listings
-from repzone.store.held import drop_held, find_held, release_held
+from repzone.store.held import drop_held, release_held
 from repzone.web.console.access import Person
 from repzone.web.console.deed import MAX_REASON, RefusedError
 from repzone.web.console.desk import Desk, View, read_form, read_lists
@@ -47,37 +46,37 @@ def _category(text: str | None) -> Category | None:
 
 
 async def show(desk: Desk, request: Request, person: Person, problem: str = "") -> View:
-    """Show what is held."""
+    """Show what is held; programs get up to MOST."""
     category = _category(request.query_params.get("category"))
+    most = MOST if request.url.path.endswith(".json") else SHOWN
 
-    def load(connection: Connection, now: int) -> list[Listing]:
-        return list(stream_listings(connection, Wanted(state="held"), now, "began", MOST + 1))
+    def load(connection: Connection, now: int) -> tuple[list[Listing], Counts]:
+        wanted = Wanted(state="held", category=category)
+        found = list(stream_listings(connection, wanted, now, "began", most))
+        return found, count(connection, Search(state="held"), now)
 
-    found = await desk.ask(load)
-    counts = Counter(one.category for one in found)
-    chosen = [one for one in found if category in (None, one.category)]
+    found, counts = await desk.ask(load)
     context = {
-        **{"found": chosen[:SHOWN], "total": len(chosen), "counts": counts, "category": category, "all": len(found)},
-        **{"problem": problem, "most": MOST},
+        **{"found": found, "more": counts.of("held", category) > len(found), "counts": counts, "category": category},
+        **{"categories": [one for one in CATEGORIES if counts.of("held", one)], "problem": problem},
     }
-    return View("held.html", context, chosen, 422 if problem else 200)
+    return View("held.html", context, found, 422 if problem else 200)
 
 
 async def decide(desk: Desk, request: Request, person: Person) -> View | Response:
-    """Show what a decision would mean; a second POST takes it."""
+    """Show what a decision would mean; a second POST takes it, if it still means the same."""
     form, lists = await read_form(request), await read_lists(request)
     try:
         decision = _parse(person, form, lists.get("key", []))
     except RefusedError as refused:
         return await show(desk, request, person, str(refused))
-    if form.get("step") == "do":
-        await asyncio.to_thread(_take, desk.database(), decision, desk.clock())
+    seen = form.get("seen", "")
+    held, ended, done = await asyncio.to_thread(_take, desk.database(), decision, desk.clock(), seen)
+    if done:
         return RedirectResponse(f"/held?done={decision.verb}", 303)
-    found, ended = await asyncio.to_thread(_preview, desk.database(), decision, desk.clock())
-    if not found:
+    if not held.total:
         return await show(desk, request, person, "Nothing that you chose is held any more.")
-    counts = sorted(Counter(one.category for one in found).items())
-    context = {"decision": decision, "found": found, "counts": counts, "ended": ended, "lists": lists}
+    context = {"decision": decision, "held": held, "ended": ended, "lists": lists, "changed": bool(seen)}
     return View("decide.html", context)
 
 
@@ -98,17 +97,16 @@ def _parse(person: Person, form: dict[str, str], keys: Sequence[str]) -> Decisio
     return Decision(what, chosen if scope == "some" else None, category, reason, person.name)
 
 
-def _preview(engine: Engine, decision: Decision, now: int) -> tuple[list[Listing], int]:
-    with undone(engine) as connection:
-        found = find_held(connection, now, keys=decision.keys, category=decision.category)
-        ended = sum(_do(connection, decision, now).values())
-    return found, ended
-
-
-def _take(engine: Engine, decision: Decision, now: int) -> None:
-    with answering(), engine.begin() as connection:
+def _take(engine: Engine, decision: Decision, now: int, seen: str) -> tuple[Held, int, bool]:
+    """Decide if that is about what was seen; give what it is about, how many of it have ended, whether it is done."""
+    with undone(engine, 0) if seen else undone(engine) as connection:
         lock_acts(connection)
-        _do(connection, decision, now)
+        held = load_held(connection, decision.keys, decision.category)
+        ended = sum(_do(connection, decision, now).values())
+        if held.total and held.mark == seen:
+            connection.commit()
+            return held, ended, True
+    return held, ended, False
 
 
 def _do(connection: Connection, decision: Decision, now: int) -> dict[Category, int]:

@@ -12,13 +12,13 @@ from repzone.model import Exemptions, Listing, State
 from repzone.policy.outlook import Outlook
 from repzone.policy.rules import DAY, HOUR, Rulebook
 from repzone.reasons import COUNTED, Category
-from repzone.store.dossier import Dossier, Line
+from repzone.store.dossier import Line
+from repzone.web.console.told import LONGEST, Told
 
 MOST = 300
 """Ticks that can be told apart."""
 
 SHORTEST = 6 * HOUR
-LONGEST = 14 * DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +68,17 @@ class History:
     strip_categories: tuple[Category, ...]
 
 
-def build(
-    dossier: Dossier, outlooks: Sequence[Outlook], rulebook: Rulebook, exemptions: Exemptions, now: int
-) -> History:
+def build(told: Told) -> History:
     """Arrange what is to be drawn."""
-    listings = [one.listing for one in dossier.histories]
-    begin, end = _span(dossier, listings, now)
+    now, rulebook, exemptions = told.now, told.rulebook, Exemptions(told.exemptions)
+    listings = [one.listing for one in told.dossier.histories]
+    begin, end = _span(told.drawn, listings, now)
     policy = rulebook.at(now).policy
-    by_category = {one.category: one for one in outlooks}
+    by_category = {one.category: one for one in told.outlooks}
     categories: tuple[Category, ...] = (*COUNTED, "manual")
     lanes = []
     for category in categories:
-        events = [line for line in dossier.events if line.category == category]
+        events = [line for line in told.drawn if line.category == category]
         bands = [_band(one, now) for one in listings if one.category == category]
         if not events and not any(band.expires > begin for band in bands):
             continue
@@ -96,7 +95,7 @@ def build(
                 ticks=tuple(ticks),
                 bands=tuple(band for band in bands if band.expires > begin),
                 ghost=ghost,
-                binned=binned,
+                binned=binned or told.gathered,
             )
         )
     strip = [one for one in listings if one.began >= now - policy.offence_memory]
@@ -106,12 +105,15 @@ def build(
     )
 
 
-def _span(dossier: Dossier, listings: Iterable[Listing], now: int) -> tuple[int, int]:
-    """Give where the picture begins and ends: all that is known of the last LONGEST, and what is still to come."""
-    seen = [line.at for line in dossier.events] + [one.began for one in listings]
+def _span(events: Iterable[Line], listings: Iterable[Listing], now: int) -> tuple[int, int]:
+    """Give where the picture begins and ends: all that is known of the last LONGEST, and of what is still to come as
+    much as that, a day at least; what ends later is cut.
+    """
+    seen = [line.at for line in events] + [one.began for one in listings]
     recent = [at for at in seen if at > now - LONGEST]
     begin = min([now - SHORTEST, *recent])
-    coming = max([now, *(min(one.expires, now + LONGEST) for one in listings)])
+    farthest = now + max(DAY, now - begin)
+    coming = max([now, *(min(one.expires, farthest) for one in listings)])
     return begin - (now - begin) // 40, coming + max(HOUR, (coming - begin) // 8)
 
 

@@ -23,7 +23,7 @@ async def show(desk: Desk, request: Request, person: Person) -> View | Response:
             client = Client.from_text(words)
         except ValueError:
             problem = "That is no address and no network; write for example 192.0.2.10 or 192.0.2.0/24."
-    if client is not None and client.is_address and "go" in asked:
+    if client is not None and "go" in asked:
         return RedirectResponse(f"/client/{client}", 303)
     search = Search(
         client,

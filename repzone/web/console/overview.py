@@ -66,6 +66,7 @@ class Front:
         context = {
             **{"state": state, "charts": charts, "pictures": pictures, "rows": rows, "minutes": MINUTES},
             **{"live": live(state), "logs": desk.logs},
+            "unread": sorted(desk.logs - {(one.host, one.path) for one in state.overview.sources}),
         }
         fields = {"state": live(state), "sources": state.overview.sources, "rates": state.rates, "charts": charts}
         return View("overview.html", context, fields)

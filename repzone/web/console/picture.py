@@ -20,7 +20,7 @@ LETTER = 6.4
 
 
 def draw(history: History, who: str) -> Markup:
-    """Draw the picture; it says itself what is on it, and that the table has every value."""
+    """Draw the picture; it says itself what is on it, and where the values are."""
     height = TOP + LANE * len(history.lanes) + 22 + STRIP
     return Markup("").join((_head(history, who, height), *_axis(history), *_lanes(history), *_strip(history), _END))
 
@@ -42,7 +42,7 @@ def _head(history: History, who: str, height: int) -> Markup:
     span = f"{format_instant(history.begin)} to {format_instant(history.end)}"
     return Markup(
         '<svg class="timeline" viewBox="0 0 {} {}" role="img" aria-labelledby="tt td"><title id="tt">History of {}, {}'
-        '</title><desc id="td">{} Every value is in the table below.</desc>'
+        '</title><desc id="td">{} The table below has the values.</desc>'
         '<defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
         '<line class="hatch" x1="0" x2="0" y1="0" y2="6"/></pattern></defs>'
     ).format(WIDTH, height, spelled(who), span, told)
@@ -79,7 +79,7 @@ def _lane(history: History, lane: Lane, top: int) -> Iterator[Markup]:
 
     yield Markup('<text class="k" x="4" y="{}">{}</text>').format(top + 12, lane.category)
     if lane.threshold:
-        words = f"{lane.threshold:,} pts in {short(lane.window)}"
+        words = f"{lane.threshold:,} {'pt' if lane.threshold == 1 else 'pts'} in {short(lane.window)}"
         yield Markup('<text x="4" y="{}">{}</text>').format(top + 26, words)
         yield Markup('<line class="thr" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/>').format(LEFT, RIGHT, y(lane.threshold))
     bands = sorted(lane.bands, key=lambda band: band.began)
@@ -113,10 +113,10 @@ def _band(history: History, band: Band, top: int, following: float, often: str) 
     width = max(2.0, end - x)
     lasted = short(band.expires - band.began)
     state = "" if band.state in ("active", "expired") else f" {band.state}"
-    label = f"{often} · {lasted}{state}".removeprefix(" · ")
+    label = f"{often} · {lasted}{state}{' →' if band.expires > history.end else ''}".removeprefix(" · ")
     title = f"{label}: {format_instant(band.began)} to {format_instant(band.expires)}, {band.state}"
     inside = LETTER * len(label) + 8 <= width
-    room = width if inside else max(width, following - x) - 2
+    room = width if inside else max(width, following - x) - 8
     shown = next((text for text in (label, often) if LETTER * len(text) <= room), "")
     at = x + 4 if inside else min(x, RIGHT - LETTER * len(shown))
     return Markup(

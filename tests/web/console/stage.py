@@ -50,6 +50,17 @@ def post(browser: TestClient, path: str, form: dict[str, Any], page: str = "/pol
     return browser.post(path, data={"csrf": token, **form}, headers={"sec-fetch-site": "same-origin"})
 
 
+def confirm(browser: TestClient, path: str, form: dict[str, Any]) -> Any:
+    """Look at the preview of a form, and send what its page sends when that is confirmed."""
+    return post(browser, path, {**form, "seen": look(browser, path, form)})
+
+
+def look(browser: TestClient, path: str, form: dict[str, Any]) -> str:
+    """Give the word with which a preview says what was seen."""
+    found = re.search(r'name="seen" value="(\w+)"', post(browser, path, form).text)
+    return found[1] if found else "nothing was shown"
+
+
 @pytest.fixture
 def stage(engine: Engine, tmp_path: Path) -> Iterator[Stage]:
     """A console with a token and a proxy's header, and a policy in its database."""

@@ -14,7 +14,7 @@ from repzone.web.console.app import build_console, local
 from repzone.web.site import build
 from tests.store.acts import acts
 from tests.store.samples import add_listings, add_policy
-from tests.web.console.stage import STRANGER, TOKEN, Stage, listing, post, stages
+from tests.web.console.stage import STRANGER, TOKEN, Stage, listing, look, post, stages
 
 VIEWS = ("/", "/listings", "/held", "/policy", "/audit", "/client/192.0.2.1")
 
@@ -39,7 +39,7 @@ def test_the_token_itself_lets_programs_read_and_nothing_else(stage: Stage) -> N
     browser = stage.browser("")
     assert browser.get("/listings.json", headers=headers).status_code == 200
     assert browser.get("/listings", headers=headers).status_code == 303
-    answer = browser.post("/client/192.0.2.1", headers=headers, data={"act": "ban", "why": "x", "step": "do"})
+    answer = browser.post("/client/192.0.2.1", headers=headers, data={"act": "ban", "why": "x", "seen": "x"})
     assert answer.status_code == 401
     assert acts(stage.engine) == []
 
@@ -119,15 +119,16 @@ def test_without_the_header_configured_nobody_says_who_it_is(engine: Engine, tmp
 def test_a_form_of_another_site_does_nothing(stage: Stage, headers: dict[str, str]) -> None:
     browser = stage.browser()
     token = browser.get("/policy").text.split('name="csrf" value="')[1].split('"')[0]
-    form = {"csrf": token, "act": "ban", "why": "x", "step": "do"}
+    act = {"act": "ban", "why": "x"}
+    form = {"csrf": token, **act, "seen": look(browser, "/client/192.0.2.1", act)}
     assert browser.post("/client/192.0.2.1", data=form, headers=headers).status_code == 403
     assert acts(stage.engine) == []
 
 
 @pytest.mark.parametrize("path", ["/client/192.0.2.1", "/held", "/policy/what-if", "/logout"])
 def test_a_form_without_its_token_or_with_anothers_does_nothing(stage: Stage, path: str) -> None:
-    browser = stage.browser()
-    form = {"act": "ban", "why": "x", "step": "do"}
+    browser, act = stage.browser(), {"act": "ban", "why": "x"}
+    form = {**act, "seen": look(browser, "/client/192.0.2.1", act)}
     assert browser.post(path, data=form).status_code == 403
     other = stage.browser("bob").get("/policy").text.split('name="csrf" value="')[1].split('"')[0]
     assert browser.post(path, data={**form, "csrf": other}).status_code == 403
@@ -138,7 +139,8 @@ def test_reading_never_acts(stage: Stage) -> None:
     add_listings(stage.engine, listing("192.0.2.1"), listing("192.0.2.2", state="held"))
     browser = stage.browser()
     token = browser.get("/policy").text.split('name="csrf" value="')[1].split('"')[0]
-    words = f"csrf={token}&act=release&why=x&step=do"
+    seen = look(browser, "/client/192.0.2.1", {"act": "release", "why": "x"})
+    words = f"csrf={token}&act=release&why=x&seen={seen}"
     for path in (*VIEWS, "/policy/what-if/x", "/logout"):
         browser.get(f"{path}?{words}")
         browser.head(f"{path}?{words}")

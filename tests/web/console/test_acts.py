@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from typer.testing import CliRunner
 
 from repzone.cli.main import app as commands
 from repzone.jobs import calculate
+from repzone.model import Client, Exemption
 from repzone.store.acts import load_acts
 from repzone.store.engine import Engine
+from repzone.store.manual import unban
 from tests.store.acts import add, viruses
-from tests.store.samples import HOUR, NOW, add_listings
-from tests.web.console.stage import Stage, listing, post
+from tests.store.samples import HOUR, NOW, add_exemptions, add_listings
+from tests.web.console.stage import Stage, confirm, listing, look, post
 
+C = Client.from_text
 CLIENT = "/client/192.0.2.1"
 
 
@@ -61,7 +66,7 @@ def test_the_second_post_does_it_and_the_audit_knows_who_and_why(
 ) -> None:
     add_listings(stage.engine, listing("192.0.2.1"), listing("192.0.2.1", "auth", state="held"), listing("192.0.2.2"))
     browser = stage.browser("Ada Lovelace")
-    answer = post(browser, CLIENT, {"act": verb, "why": " our own\r\n customer ", "step": "do"})
+    answer = confirm(browser, CLIENT, {"act": verb, "why": " our own\r\n customer "})
     assert (answer.status_code, answer.headers["location"]) == (303, f"{CLIENT}?done={verb}")
     found = states(stage.engine)
     assert (found["192.0.2.1 spam"], found["192.0.2.1 auth"], found["192.0.2.2 spam"]) == (spam, auth, "active")
@@ -85,7 +90,7 @@ def test_a_false_positive_makes_the_next_one_shorter_and_the_preview_says_by_how
 
 def test_a_ban_lasts_as_long_as_is_said_and_ends_by_itself(stage: Stage) -> None:
     browser = stage.browser()
-    post(browser, CLIENT, {"act": "ban", "why": "floods us", "for": "4h", "step": "do"})
+    confirm(browser, CLIENT, {"act": "ban", "why": "floods us", "for": "4h"})
     (listed,) = browser.get(f"{CLIENT}.json").json()["listed"]
     assert (listed["category"], listed["expires"]) == ("manual", "2026-09-21T18:13:20Z")
     stage.now += 4 * HOUR
@@ -107,33 +112,138 @@ def test_a_ban_lasts_as_long_as_is_said_and_ends_by_itself(stage: Stage) -> None
 )
 def test_what_cannot_be_done_is_said_beside_the_form(stage: Stage, form: dict[str, str], wanted: str) -> None:
     before = everything(stage.engine)
-    for step in ({}, {"step": "do"}):
-        answer = post(stage.browser(), CLIENT, {**form, **step})
+    for seen in ({}, {"seen": "x"}):
+        answer = post(stage.browser(), CLIENT, {**form, **seen})
         assert answer.status_code == 422
         assert wanted in answer.text
     assert everything(stage.engine) == before
 
 
-@pytest.mark.parametrize("client", ["192.0.2.0/24", "2001:db8::/48"])
-def test_a_network_is_neither_banned_nor_exempted_from_here(stage: Stage, client: str) -> None:
-    for verb, command in (("ban", "repzone ban"), ("exempt", "repzone allow add")):
-        answer = post(stage.browser(), f"/client/{client}", {"act": verb, "why": "x", "step": "do"})
-        assert answer.status_code == 422
-        assert f"{command} {client}" in answer.text
+@pytest.mark.parametrize(
+    ("network", "address", "size"),
+    [("192.0.2.0/24", "192.0.2.9", "256 addresses"), ("2001:db8::/48", "2001:db8::9", "65,536 networks")],
+)
+def test_a_network_is_banned_and_exempted_only_when_all_of_it_is_meant(
+    stage: Stage, network: str, address: str, size: str
+) -> None:
+    browser, path = stage.browser(), f"/client/{network}"
+    for verb, key in (("ban", "listed"), ("exempt", "exempt"), ("unexempt", "listed")):
+        form = {"act": verb, "why": "snowshoe"}
+        assert (f"It is for {size}" in post(browser, path, form).text) == (verb != "unexempt")
+        if verb != "unexempt":
+            assert "Say that you mean all of them." in confirm(browser, path, form).text
+            assert not browser.get(f"/client/{address}.json").json()[key]
+        assert confirm(browser, path, {**form, "whole": "1"}).status_code == 303
+        assert bool(browser.get(f"/client/{address}.json").json()[key]) == (verb != "unexempt")
+    with stage.engine.connect() as connection:
+        found = [(one.verb, one.subject) for one in load_acts(connection)]
+    assert found == [("allow remove", network), ("allow add", network), ("ban", network)]
+
+
+@pytest.mark.parametrize("network", ["192.0.0.0/15", "2001:db8::/31"])
+@pytest.mark.parametrize("verb", ["ban", "exempt"])
+def test_what_is_too_wide_is_refused(stage: Stage, network: str, verb: str) -> None:
+    answer = post(stage.browser(), f"/client/{network}", {"act": verb, "why": "x", "whole": "1"})
+    assert answer.status_code == 422
+    assert "too wide" in answer.text
+    assert ("repzone allow add" in answer.text) == (verb == "exempt")
+
+
+def test_a_preview_of_a_network_tells_what_is_inside(stage: Stage) -> None:
+    add_listings(stage.engine, listing("192.0.2.1"), listing("192.0.2.2"), listing("192.0.2.3", "auth", state="held"))
+    page = post(stage.browser(), "/client/192.0.2.0/24", {"act": "exempt", "why": "x"}).text
+    assert "2 listings inside it end now" in page
+    assert "1 listing inside it ends now" in page
+    add_exemptions(stage.engine, Exemption(C("192.0.2.64/26"), 0))
+    page = post(stage.browser(), "/client/192.0.2.0/24", {"act": "ban", "why": "x"}).text
+    assert "Exempt inside it, and not listed: <a" in page
+    assert "192.0.2.64/26</a>" in page
+
+
+def test_an_exemption_lifts_all_that_is_inside_however_much_that_is(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_listings(stage.engine, *(listing(f"192.0.2.{n}") for n in range(1, 6)), listing("192.0.3.1"))
+    monkeypatch.setattr("repzone.jobs.exempt.STEP", 2)
+    browser, form = stage.browser(), {"act": "exempt", "why": "x", "whole": "1"}
+    assert "2 listings inside it end now, and more." in post(browser, "/client/192.0.2.0/24", form).text
+    assert confirm(browser, "/client/192.0.2.0/24", form).status_code == 303
+    assert list(states(stage.engine).values()).count("reversed") == 5
+    (done,) = browser.get("/audit.json").json()
+    assert done["details"]["lifted"] == 5
+
+
+def test_what_is_listed_as_part_of_a_network_is_ended_there(stage: Stage) -> None:
+    add_listings(stage.engine, listing("192.0.2.0/24", "manual"))
+    browser = stage.browser()
+    page = browser.get("/client/192.0.2.9").text
+    assert 'value="release"' not in page
+    assert 'ended there: <a class="ip" href="/client/192.0.2.0/24">' in page
+    assert 'value="release"' in browser.get("/client/192.0.2.0/24").text
+    assert confirm(browser, "/client/192.0.2.0/24", {"act": "release", "why": "x"}).status_code == 303
+    assert browser.get("/client/192.0.2.9.json").json()["listed"] == []
+
+
+def test_what_came_between_preview_and_confirmation_is_shown_before_anything_is_done(stage: Stage) -> None:
+    add_listings(stage.engine, listing("192.0.2.1"))
+    browser, form = stage.browser(), {"act": "release", "why": "x"}
+    seen = look(browser, CLIENT, form)
+    add_listings(stage.engine, listing("192.0.2.1", "auth"))
+    before = everything(stage.engine)
+    answer = post(browser, CLIENT, {**form, "seen": seen})
+    assert answer.status_code == 422
+    assert "Since you looked, this has changed" in answer.text
+    assert everything(stage.engine) == before
+    assert confirm(browser, CLIENT, form).status_code == 303
+
+
+@pytest.mark.parametrize("verb", ["release", "ban", "exempt"])
+def test_what_is_sent_twice_is_done_once(stage: Stage, verb: str) -> None:
+    add_listings(stage.engine, listing("192.0.2.1"))
+    browser, form = stage.browser(), {"act": verb, "why": "x"}
+    seen = look(browser, CLIENT, form)
+    answers = [post(browser, CLIENT, {**form, "seen": seen}).status_code for _ in range(2)]
+    assert answers == [303, 422]
+    with stage.engine.connect() as connection:
+        assert len(load_acts(connection)) == 1
+
+
+def test_when_the_database_goes_away_in_the_middle_nothing_is_half_done(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_listings(stage.engine, listing("192.0.2.1"))
+    browser, form = stage.browser(), {"act": "release", "why": "x"}
+    seen, before = look(browser, CLIENT, form), everything(stage.engine)
+
+    def cut(connection: sa.Connection, *arguments: Any, **more: Any) -> Any:
+        unban(connection, *arguments, **more)
+        own = connection.scalar(sa.text("SELECT pg_backend_pid()"))
+        with stage.engine.connect() as other:
+            other.execute(sa.text("SELECT pg_terminate_backend(:own)"), {"own": own})
+        connection.execute(sa.text("SELECT 1"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("repzone.web.console.deed.unban", cut)
+        answer = post(browser, CLIENT, {**form, "seen": seen})
+    assert answer.status_code == 503
+    assert "the database does not answer" in answer.text
+    assert "The audit will say whether it was done." in answer.text
+    assert everything(stage.engine) == before
+    assert post(browser, CLIENT, {**form, "seen": seen}).status_code == 303
 
 
 def test_an_ipv6_address_is_banned_as_its_network(stage: Stage) -> None:
     browser = stage.browser()
-    post(browser, "/client/2001:db8::1", {"act": "ban", "why": "x", "step": "do"})
+    confirm(browser, "/client/2001:db8::1", {"act": "ban", "why": "x"})
     (listed,) = browser.get("/client/2001:db8::2.json").json()["listed"]
     assert listed["category"] == "manual"
 
 
 def test_who_is_exempt_is_not_banned(stage: Stage) -> None:
     browser = stage.browser()
-    post(browser, CLIENT, {"act": "exempt", "why": "a partner", "step": "do"})
-    answer = post(browser, CLIENT, {"act": "ban", "why": "x", "step": "do"})
-    assert answer.status_code == 409
+    confirm(browser, CLIENT, {"act": "exempt", "why": "a partner"})
+    answer = confirm(browser, CLIENT, {"act": "ban", "why": "x"})
+    assert answer.status_code == 422
     assert "a partner" in answer.text
     assert browser.get(f"{CLIENT}.json").json()["exempt"]
 
@@ -142,7 +252,7 @@ def test_what_is_done_here_is_what_the_command_does(stage: Stage, migrated_url: 
     config = tmp_path / "repzone.toml"
     config.write_text(f'database_url = "{migrated_url}"\nstate_dir = "state"\n')
     add_listings(stage.engine, listing("192.0.2.1"), listing("192.0.2.2"))
-    post(stage.browser(), CLIENT, {"act": "mistake", "why": "x", "step": "do"})
+    confirm(stage.browser(), CLIENT, {"act": "mistake", "why": "x"})
     with stage.engine.begin() as connection:  # the command goes by the wall clock
         connection.exec_driver_sql("UPDATE listing SET expires = now() + interval '1 h' WHERE key = '192.0.2.2'")
     CliRunner().invoke(commands, ["unban", "192.0.2.2", "--false-positive", "--because", "x", "-c", str(config)])
@@ -154,7 +264,7 @@ def test_what_is_done_here_is_what_the_command_does(stage: Stage, migrated_url: 
 
 def test_offences_after_a_release_count_again(stage: Stage) -> None:
     add_listings(stage.engine, listing("192.0.2.1", "virus"))
-    post(stage.browser(), CLIENT, {"act": "release", "why": "x", "step": "do"})
+    confirm(stage.browser(), CLIENT, {"act": "release", "why": "x"})
     add(stage.engine, *viruses(NOW + 5, "192.0.2.1"), now=NOW + 10)
     calculate.run(stage.engine, lambda: NOW + 10)
     stage.now += 10
@@ -197,7 +307,7 @@ def test_a_preview_of_what_is_held_changes_nothing(stage: Stage, verb: str) -> N
 )
 def test_what_is_held_is_decided_in_bulk(stage: Stage, form: dict[str, str], subject: str, wanted: str) -> None:
     hold(stage)
-    answer = post(stage.browser(), "/held", {**form, "why": "a real wave", "step": "do"})
+    answer = confirm(stage.browser(), "/held", {**form, "why": "a real wave"})
     assert answer.status_code == 303
     found = states(stage.engine)
     keys = ("192.0.2.1 spam", "192.0.2.2 spam", "192.0.2.3 spam", "192.0.2.4 auth", "192.0.2.5 spam")
@@ -213,5 +323,32 @@ def test_what_is_held_is_decided_in_bulk(stage: Stage, form: dict[str, str], sub
 def test_a_decision_on_nothing_or_without_a_reason_is_refused(stage: Stage, form: dict[str, str]) -> None:
     hold(stage)
     before = everything(stage.engine)
-    assert post(stage.browser(), "/held", {**form, "step": "do"}).status_code == 422
+    assert confirm(stage.browser(), "/held", {**form}).status_code == 422
     assert everything(stage.engine) == before
+
+
+def test_what_came_to_be_held_after_the_preview_is_not_decided_with_it(stage: Stage) -> None:
+    hold(stage)
+    browser, form = stage.browser(), {"act": "all-release", "why": "x"}
+    seen = look(browser, "/held", form)
+    add_listings(stage.engine, listing("192.0.2.9", state="held"))
+    before = everything(stage.engine)
+    answer = post(browser, "/held", {**form, "seen": seen})
+    assert "other listings are held" in answer.text
+    assert "Release 6 listings?" in answer.text
+    assert everything(stage.engine) == before
+    assert confirm(browser, "/held", form).status_code == 303
+    again = post(browser, "/held", {**form, "seen": seen})
+    assert (again.status_code, "held any more" in again.text) == (422, True)
+
+
+def test_the_numbers_of_what_is_held_are_right_however_many_are_shown(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold(stage)
+    monkeypatch.setattr("repzone.web.console.held.SHOWN", 2)
+    page = stage.browser().get("/held").text
+    assert page.count('type="checkbox"') == 2
+    assert 'any category <span class="count">5</span>' in page
+    assert 'spam <span class="count">4</span>' in page
+    assert "decided by the filter" in page

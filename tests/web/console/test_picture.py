@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from repzone.jobs import calculate
-from repzone.model import Client, Event, Exemption, Exemptions
+from repzone.model import Client, Event, Exemption
 from repzone.store.engine import Engine
 from repzone.web.console.chart import draw_lines, ticks
 from repzone.web.console.history import MOST, History, build
@@ -28,8 +28,7 @@ def told(engine: Engine) -> Told:
 
 
 def history(engine: Engine) -> History:
-    known = told(engine)
-    return build(known.dossier, known.outlooks, known.rulebook, Exemptions(known.exemptions), NOW)
+    return build(told(engine))
 
 
 def spams(*instants: int) -> list[Event]:
@@ -89,6 +88,32 @@ def test_more_events_than_can_be_told_apart_are_gathered_and_none_is_lost(ready:
     assert lane.binned
     assert len(lane.ticks) <= MOST
     assert sum(tick.count for tick in lane.ticks) == MOST + 50
+
+
+def test_all_of_very_many_events_are_in_the_picture_and_none_counts_that_came_while_it_was_listed(
+    ready: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("repzone.web.console.told.MOST", 30)
+    monkeypatch.setattr("repzone.web.console.told.PARTS", 5)
+    add(ready, *spams(*range(NOW - 5 * HOUR, NOW - HOUR, 240)))  # 60, of which the third lists it for three hours
+    calculate.run(ready, lambda: NOW)
+    with ready.connect() as connection:
+        (few,) = build(tell(connection, CLIENT, NOW, 30)).lanes
+        (every,) = build(tell(connection, CLIENT, NOW, 100)).lanes
+    assert (few.binned, every.binned) == (True, False)
+    assert sum(tick.count for tick in few.ticks) == sum(tick.count for tick in every.ticks) == 60
+    assert few.steps[0][0] == every.steps[0][0]
+    assert len(few.ticks) < len(every.ticks) // 3
+    assert max(points for _, points in few.steps) == max(points for _, points in every.steps)
+    assert sum(tick.void for tick in few.ticks) == sum(tick.void for tick in every.ticks)
+
+
+def test_a_long_ban_leaves_room_for_what_led_to_it(ready: Engine) -> None:
+    add(ready, *spams(NOW - 600))
+    add_listings(ready, listing("192.0.2.1", "manual", began=NOW - 60, expires=NOW + 365 * DAY))
+    known = history(ready)
+    assert (known.end - known.now) < 6 * (known.now - known.begin)
+    assert "365 d →" in str(draw(known, "192.0.2.1"))
 
 
 def test_every_state_looks_like_itself_and_says_its_name(ready: Engine) -> None:

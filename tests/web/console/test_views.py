@@ -9,11 +9,13 @@ from pathlib import Path
 from sqlalchemy import event
 
 from repzone.store.engine import Engine
+from repzone.store.manual import pause_zones
 from repzone.web.console.app import build_console
 from repzone.web.console.desk import ASSETS
-from tests.store.acts import add, viruses
+from tests.store.acts import act, add, viruses
 from tests.store.samples import HOUR, NOW, add_listings, add_policy
 from tests.web.console.stage import Stage, listing, offend, stages
+from tests.web.site_of import ZONE
 
 VIEWS = {
     "/": "/overview.json",
@@ -113,7 +115,8 @@ def test_a_search_leads_to_rows_or_to_the_client(stage: Stage) -> None:
     browser = stage.browser()
     found = browser.get("/listings.json?q=192.0.2.0/24").json()
     assert [row["listing"]["client"] for row in found["listings"]] == ["192.0.2.1"]
-    assert browser.get("/listings?q=192.0.2.1&go=1").headers["location"] == "/client/192.0.2.1"
+    for client in ("192.0.2.1", "192.0.2.0/24"):
+        assert browser.get(f"/listings?q={client}&go=1").headers["location"] == f"/client/{client}"
     assert browser.get("/listings?q=nobody").status_code == 400
 
 
@@ -151,3 +154,31 @@ def test_reading_a_client_writes_nothing(stage: Stage) -> None:
     for path in VIEWS:
         stage.browser().get(path)
     assert written == []
+
+
+def test_what_is_wrong_stands_before_everything_else(stage: Stage) -> None:
+    with stage.engine.begin() as connection:
+        pause_zones(connection, ["bl.example.net"], act(), paused=True)
+    page = stage.browser().get("/").text
+    assert page.index("bl.example.net is paused") < page.index("listed now")
+
+
+def test_what_the_blocked_sender_sees_is_the_page_of_an_address(engine: Engine, tmp_path: Path) -> None:
+    add_policy(engine)
+    (tmp_path / "zones").mkdir()
+    (tmp_path / "zones" / "bl.toml").write_text(ZONE)
+    seen = {"192.0.2.7": "192.0.2.7", "192.0.2.0/24": "192.0.2.0", "2001:db8::/64": "2001:db8::"}
+    with stages(engine, tmp_path, zones_dir=tmp_path / "zones") as made:
+        for client, address in seen.items():
+            page = made.browser().get(f"/client/{client}").text
+            assert f'href="https://postmaster.example.net/?ip={address}"' in page
+
+
+def test_a_configured_log_that_nobody_ever_read_is_named(engine: Engine, tmp_path: Path) -> None:
+    add_policy(engine)
+    with stages(engine, tmp_path, logs=("/var/log/mail.log", "/var/log/other.log"), host="mx") as made:
+        add(engine, *viruses(NOW - 60, "192.0.2.1"), path="/var/log/mail.log")
+        page = made.browser().get("/").text
+        assert re.findall(r"mx:(\S+?)<td><td><td class=\"n\"><td class=\"n\"><td>never read", page) == [
+            "/var/log/other.log"
+        ]
