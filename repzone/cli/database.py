@@ -7,9 +7,9 @@ from repzone import shipped
 from repzone.clock import Clock
 from repzone.config import EMBEDDED, Settings, load_policy
 from repzone.errors import ConfigError
+from repzone.jobs import exempt
 from repzone.store.embedded import running
 from repzone.store.engine import Engine, answering, connect, require_current
-from repzone.store.exemptions import store_own_networks
 from repzone.store.policies import load_policy as store_policy
 
 
@@ -51,7 +51,7 @@ def prepare(engine: Engine, settings: Settings, now: int) -> None:
     require_current(engine, shipped.folder("migrations"))
     with answering(), engine.begin() as connection:
         store_policy(connection, text, source, now)
-        store_own_networks(connection, settings.own_networks, now)
+    exempt.configure(engine, settings.own_networks, now)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import typer
 from repzone import shipped
 from repzone.cli.database import open_database, open_server
 from repzone.cli.options import ConfigOption, Output, OutputOption
-from repzone.cli.output import console, counted, print_json, set_up_logging
+from repzone.cli.output import console, counted, print_json, replaceable, set_up_logging
 from repzone.cli.wall import clock
 from repzone.config import EMBEDDED, Settings, load
 from repzone.errors import RepzoneError
@@ -39,7 +39,7 @@ def upgrade(config: ConfigOption = None, output: OutputOption = Output.human) ->
     settings = load(config)
     with open_server(settings) as engine:
         before = schema(engine, shipped.folder("migrations"))
-        after = before if before.current else upgrade_tables(engine, shipped.folder("migrations"))
+        after = upgrade_tables(engine, shipped.folder("migrations"))  # at head too: it renews what the page may read
     if output is Output.json:
         print_json({"from": before.revision, "to": after.revision})
     elif before.current:
@@ -154,10 +154,11 @@ def dump(file: FileArgument, config: ConfigOption = None) -> None:
     Example: repzone db dump /var/backups/repzone.dump
     """
     settings = load(config)
+    to = None if file == "-" else replaceable(Path(file).absolute())
     with open_server(settings) as engine:
-        client.dump(engine, settings.postgres_bin_dir, None if file == "-" else Path(file).absolute())
-    if file != "-":
-        console.print(f"Saved to {file} ({Path(file).stat().st_size / 1e6:,.1f} MB).", markup=False, soft_wrap=True)
+        client.dump(engine, settings.postgres_bin_dir, to)
+    if to is not None:
+        console.print(f"Saved to {file} ({to.stat().st_size / 1e6:,.1f} MB).", markup=False, soft_wrap=True)
 
 
 @app.command()

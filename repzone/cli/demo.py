@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from repzone import shipped
 from repzone.cli.database import open_server, prepare
-from repzone.cli.output import console, counted, errors, table
+from repzone.cli.output import console, counted, errors, print_table, table
 from repzone.cli.parse import Format, reader_maker
 from repzone.cli.serve import Served, following, listen_addresses, stop_event
 from repzone.cli.wall import clock
@@ -169,7 +169,7 @@ def _verify(listings: list[Listing], zone: Zone, server: tuple[str, int]) -> lis
 
 def _print_verdicts(verdicts: list[Verdict], summary: str, server: tuple[str, int]) -> bool:
     wrong = [verdict for verdict in verdicts if not verdict.right]
-    made = table("client", "ban", "A", "TXT", "")
+    made = table("!client", "ban", "!A", "TXT", "")
     for verdict in verdicts:
         listing = verdict.listing
         made.add_row(
@@ -181,7 +181,7 @@ def _print_verdicts(verdicts: list[Verdict], summary: str, server: tuple[str, in
             if verdict.right
             else f"[red]wrong[/], wanted {escape(str((verdict.wanted, *verdict.texts)))}",
         )
-    console.print(made)
+    print_table(made)
     missing = {"errors", "spam", "virus", "auth"} - {
         verdict.listing.category for verdict in verdicts if verdict.listing
     }
@@ -207,7 +207,7 @@ def _print_invitation(
     said = {verdict.name: (verdict.a, verdict.txt) for verdict in verdicts}
     console.print(f"\n[bold]repzone is answering[/] for {zone.apex} on {server[0]} port {server[1]} (UDP and TCP).")
     console.print(f"It read {summary}; {counted(len(listings), 'listing')} hold now. Try, in another terminal:\n")
-    made = table("client", "category", "ban", "until", ">left")
+    made = table("!client", "category", "ban", "!until", ">left")
     for listing in _samples(listings):
         address = an_address(listing.client)
         name = qname(address, zone)
@@ -215,7 +215,7 @@ def _print_invitation(
         made.add_row(str(address), listing.category, ordinal(listing.offence), format_instant(listing.expires), left)
         _print_dig(server, name, *said[name])
     _print_dig(server, qname(NEVER, zone), ("",), ("",), "(nothing: others forge this address, it did no wrong)")
-    console.print(made)
+    print_table(made)
     first = an_address(_samples(listings)[0].client)
     page = f"http://{settings.web_listen[0]}/?ip={first}"
     console.print("\nThe page that a blocked sender reads:\n")

@@ -8,7 +8,7 @@ from repzone.cli.check import found_fields, is_test_entry
 from repzone.cli.database import open_database
 from repzone.cli.listed import listing_fields
 from repzone.cli.options import ConfigOption, Output, OutputOption, parse_network
-from repzone.cli.output import print_json, utc
+from repzone.cli.output import console, counted, print_json, utc
 from repzone.cli.timeline import Told, print_told
 from repzone.cli.wall import clock
 from repzone.config import load
@@ -19,7 +19,7 @@ from repzone.policy.rules import Rulebook
 from repzone.store.dossier import History, Line, Seen, load_dossier
 from repzone.store.engine import answering
 from repzone.store.exemptions import load_exemptions
-from repzone.store.find import find_listings
+from repzone.store.find import Wanted, count_listings, find_listings
 from repzone.store.policies import load_rulebook
 from repzone.zone.table import MemoryTable
 
@@ -47,6 +47,9 @@ def explain(
         found = MemoryTable(find_listings(connection, now, client=client), exemptions).lookup(client, now)
         rulebook = load_rulebook(connection)
         dossier = load_dossier(connection, client, rulebook, Exemptions(exemptions), now, limit)
+        inside = 0
+        if not client.is_address and not dossier.histories:
+            inside = count_listings(connection, Wanted(everything=True, network=client), now)
     outlooks = tuple(
         foresee(case.offences, case.earlier, case.category, rulebook, now, case.clean, case.spared)
         for case in dossier.cases
@@ -55,9 +58,12 @@ def explain(
     test_entry = found.reserved and is_test_entry(client, settings)
     told = Told(found, test_entry, dossier, outlooks, exemptions, rulebook, now)
     if output is Output.json:
-        print_json(_fields(told))
+        print_json(_fields(told) | {"inside": inside})
     else:
         print_told(told)
+        if inside:
+            command = f"`repzone listings --all --network {client}`"
+            console.print(f"\nInside it: {counted(inside, 'listing')}; see {command}.", soft_wrap=True)
 
 
 def _fields(told: Told) -> dict[str, object]:

@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from repzone.cli.database import open_database
-from repzone.cli.options import ConfigOption
+from repzone.cli.options import ConfigOption, complete_apex
+from repzone.cli.output import replaceable
 from repzone.cli.wall import clock
 from repzone.config import load, load_zones
 from repzone.errors import RepzoneError
@@ -28,7 +29,10 @@ Format = StrEnum("Format", {name: name for name in FORMATS})  # type: ignore[mis
 def export(
     form: Annotated[Format, typer.Option("--format", help="For which program.", show_default=False)],
     apex: Annotated[
-        str | None, typer.Argument(metavar="APEX", help="The zone; needed when there are several block zones.")
+        str | None,
+        typer.Argument(
+            metavar="APEX", help="The zone; needed when there are several block zones.", autocompletion=complete_apex
+        ),
     ] = None,
     to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="Standard output unless given.")] = None,
     config: ConfigOption = None,
@@ -45,6 +49,7 @@ def export(
     """
     settings = load(config)
     zone = _choose(apex, load_zones(settings))
+    to = to and replaceable(to)
     now, table = clock(), make_table()
     with open_database(settings, clock) as engine, answering(), engine.connect() as connection:
         serial, listed = load_rows(connection.execution_options(isolation_level="AUTOCOMMIT"), now)

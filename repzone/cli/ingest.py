@@ -16,7 +16,7 @@ from rich.markup import escape
 from repzone.cli.calculate import print_outcome
 from repzone.cli.database import open_database, open_server, prepare, revive
 from repzone.cli.options import ConfigOption, Output, OutputOption
-from repzone.cli.output import console, errors, print_json, stdin, table, utc
+from repzone.cli.output import console, errors, print_json, print_table, stdin, table, utc
 from repzone.cli.parse import (
     MAILS,
     STDIN,
@@ -182,7 +182,7 @@ def _print_outcomes(outcomes: Sequence[Outcome], output: Output) -> None:
         for outcome in outcomes:
             print_json(_outcome_fields(outcome, now))
         return
-    made = table("source", ">lines", ">errors", ">spam", ">virus", ">auth", ">hits", ">skipped", ">lag")
+    made = table("!source", ">lines", ">errors", ">spam", ">virus", ">auth", ">hits", ">skipped", ">lag")
     for outcome in outcomes:
         if not outcome.busy:
             counts = (outcome.events[name] for name in ("errors", "spam", "virus", "auth"))
@@ -194,7 +194,7 @@ def _print_outcomes(outcomes: Sequence[Outcome], output: Output) -> None:
                 format_left(lag) if lag is not None else "",
             )
     if made.row_count:
-        console.print(made)
+        print_table(made)
 
 
 def _lag(outcome: Outcome, now: int) -> int | None:

@@ -1,16 +1,23 @@
 """`repzone listings`: who is in the zone, why and until when."""
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.text import Text
 
 from repzone.cli.database import open_database
 from repzone.cli.listed import listing_fields, reasons_text
-from repzone.cli.options import ConfigOption, Output, OutputOption, parse_network, parse_since
+from repzone.cli.options import (
+    ConfigOption,
+    Output,
+    OutputOption,
+    complete_reason,
+    one_of,
+    parse_network,
+    parse_since,
+)
 from repzone.cli.output import console, counted, print_json, print_table, shown, table
 from repzone.cli.wall import clock
 from repzone.config import load
@@ -41,17 +48,35 @@ def listings(
     output: OutputOption = Output.human,
     everything: Annotated[bool, typer.Option("--all", help="Those that have ended too.")] = False,
     category: Annotated[
-        str | None, typer.Option("--category", metavar="C", help=f"Only one of {', '.join(CATEGORIES)}.")
+        str | None,
+        typer.Option(
+            "--category",
+            metavar="C",
+            help=f"Only one of {', '.join(CATEGORIES)}.",
+            autocompletion=lambda: list(CATEGORIES),
+        ),
     ] = None,
     network: Annotated[
         str | None,
         typer.Option("--network", metavar="CIDR", help="Only clients in this network, for example 192.0.2.0/24."),
     ] = None,
     state: Annotated[
-        str | None, typer.Option("--state", metavar="S", help=f"Only one of {', '.join(STATES)}, ended or not.")
+        str | None,
+        typer.Option(
+            "--state",
+            metavar="S",
+            help=f"Only one of {', '.join(STATES)}, ended or not.",
+            autocompletion=lambda: list(STATES),
+        ),
     ] = None,
     reason: Annotated[
-        str | None, typer.Option("--reason", metavar="R", help="Only those whose evidence has it, such as auth_failed.")
+        str | None,
+        typer.Option(
+            "--reason",
+            metavar="R",
+            help="Only those whose evidence has it, such as auth_failed.",
+            autocompletion=complete_reason,
+        ),
     ] = None,
     since: Annotated[
         str | None, typer.Option("--since", metavar="T", help="Only those that began since: 4h ago, or 2026-11-24.")
@@ -70,10 +95,10 @@ def listings(
     now = clock()
     wanted = Wanted(
         everything=everything,
-        category=_one_of(category, CATEGORIES, "--category"),
+        category=one_of(category, CATEGORIES, "--category"),
         network=parse_network(network) if network else None,
-        state=_one_of(state, STATES, "--state"),
-        reason=_one_of(reason, tuple(CATALOGUE), "--reason"),
+        state=one_of(state, STATES, "--state"),
+        reason=one_of(reason, tuple(CATALOGUE), "--reason"),
         since=parse_since(since, now) if since else None,
     )
     with open_database(load(config), clock) as engine, answering(), engine.connect() as connection:
@@ -85,13 +110,6 @@ def listings(
         found = list(stream_listings(connection, wanted, now, sort.value, most + 1))
         total = count_listings(connection, wanted, now) if len(found) > most else len(found)
     _print_table(found[:most], wanted, total, now)
-
-
-def _one_of(word: str | None, words: Sequence[str], option: str) -> Any:
-    if word is not None and word not in words:
-        near = get_close_matches(word, words) or words
-        raise typer.BadParameter(f"there is no {word!r}; write {' or '.join(near[:7])}", param_hint=option)
-    return word
 
 
 def _print_table(found: Sequence[Listing], wanted: Wanted, total: int, now: int) -> None:

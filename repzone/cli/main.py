@@ -126,6 +126,11 @@ def run(arguments: Sequence[str] | None) -> int:
     except BrokenPipeError:  # `repzone listings | head`
         _drop_output()
         return 0
+    except SystemExit as leave:
+        if not isinstance(leave.__context__, BrokenPipeError):
+            raise
+        _drop_output()  # as above, noticed by Rich or Typer first
+        return 0
     except OSError as error:
         if error.filename is not None or error.errno not in _FULL:
             raise

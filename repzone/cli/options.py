@@ -2,14 +2,19 @@
 
 import getpass
 import os
+from collections.abc import Collection
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from repzone.config import load, load_zones
+from repzone.errors import ConfigError
 from repzone.model import Client
+from repzone.reasons import CATALOGUE
 from repzone.toml import parse_duration
 
 
@@ -36,6 +41,27 @@ OutputOption = Annotated[Output, typer.Option("-o", "--output", help="For people
 YesOption = Annotated[bool, typer.Option("--yes", help="Do it; without this it is only shown.")]
 
 
+def complete_reason() -> list[str]:
+    """Offer every reason to the shell."""
+    return list(CATALOGUE)
+
+
+def complete_apex() -> list[str]:
+    """Offer the zones of the configuration to the shell, if it can be read."""
+    try:
+        return [zone.apex for zone in load_zones(load())]
+    except ConfigError:
+        return []
+
+
+def one_of(word: str | None, words: Collection[str], option: str) -> Any:
+    """Give back what an option says if it is one of these words; else name those that may have been meant."""
+    if word is not None and word not in words:
+        near = get_close_matches(word, words) or list(words)
+        raise typer.BadParameter(f"there is no {word!r}; write {' or '.join(near[:7])}", param_hint=option)
+    return word
+
+
 def author() -> str:
     """Give the name of whoever acts: behind sudo the one who called it."""
     name = os.environ.get("SUDO_USER") or ""
@@ -46,15 +72,15 @@ def author() -> str:
 
 
 def parse_length(text: str) -> int:
-    """Read a duration of the command line, such as 4h or 2d, as seconds."""
+    """Read the duration that --for gives, such as 4h or 2d, as seconds."""
     try:
         return parse_duration(text)
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+        raise typer.BadParameter(str(error), param_hint="--for") from None
 
 
 def parse_since(text: str, now: int) -> int:
-    """Read when something began: so long ago (30d, 4h), a date, or an instant (2026-11-24T08:00Z; UTC unless said)."""
+    """Read when something began, as --since gives it: so long ago (30d, 4h), a date, an instant (UTC unless said)."""
     try:
         return now - parse_duration(text)
     except ValueError:
@@ -62,7 +88,8 @@ def parse_since(text: str, now: int) -> int:
     try:
         said = datetime.fromisoformat(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r}: write for example 30d, 4h, 2026-11-24 or 2026-11-24T08:00Z") from None
+        wanted = f"{text!r}: write for example 30d, 4h, 2026-11-24 or 2026-11-24T08:00Z"
+        raise typer.BadParameter(wanted, param_hint="--since") from None
     return int((said if said.tzinfo else said.replace(tzinfo=UTC)).timestamp())
 
 

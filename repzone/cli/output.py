@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
@@ -17,6 +18,10 @@ from repzone.zone.texts import format_left
 
 if sys.stdout is None:  # closed by the caller: `repzone listings >&-`
     sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for as long as we live
+
+UNICODE = (sys.stdout.encoding or "").lower().startswith("utf")
+if not UNICODE and isinstance(sys.stdout, TextIOWrapper):  # an arrow that cannot be shown is no reason to fail
+    sys.stdout.reconfigure(errors="backslashreplace")
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -73,7 +78,7 @@ def print_json(fields: Mapping[str, object]) -> None:
     print(text if text.isprintable() else _HIDDEN.sub(_escape, text), flush=False)
 
 
-_encode = json.JSONEncoder(ensure_ascii=False).encode
+_encode = json.JSONEncoder(ensure_ascii=not UNICODE).encode
 
 # What JSON may hold as it is, and a terminal obeys or cannot show: DEL, C1, directions and joiners, halves of pairs.
 _HIDDEN = re.compile(
@@ -136,6 +141,16 @@ def bar(number: int, most: int, width: int = 30) -> str:
     """Draw a number as a bar, as long as `width` for the greatest one."""
     block = "\N{FULL BLOCK}" if _console().encoding.startswith("utf") else "#"
     return block * (-(-number * width // most) if most else 0)
+
+
+def replaceable(file: Path) -> Path:
+    """Give the file that a name means, behind links, if a new one may take its place.
+
+    RepzoneError where a device, a pipe or a folder is: root would remove it with `--to /dev/null`.
+    """
+    if file.exists() and not file.is_file():
+        raise RepzoneError(f"{file}: is no regular file, and is not replaced by one")
+    return file.resolve() if file.is_symlink() else file
 
 
 def counted(number: int, noun: str) -> str:

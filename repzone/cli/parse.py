@@ -9,18 +9,19 @@ from dataclasses import replace
 from enum import StrEnum
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import IO, Annotated
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
 from repzone.cli.options import ConfigOption, Output, OutputOption
-from repzone.cli.output import console, counted, errors, print_json, stdin, table, utc
+from repzone.cli.output import UNICODE, console, counted, errors, print_json, print_table, stdin, table, utc
 from repzone.cli.wall import clock
 from repzone.config import Settings, load, load_zones
 from repzone.errors import ConfigError, UsageError
-from repzone.jobs.files import open_log, read_blocks, read_lines
+from repzone.jobs.files import cut, open_log, read_blocks
 from repzone.jobs.mails import ParseMail, read_mail, read_mails, read_stream
+from repzone.jobs.opened import read_log
 from repzone.jobs.reading import MakeReader, Reader, read_block
 from repzone.logs import arf, components, spamtrap
 from repzone.logs.join import OwnZones
@@ -125,8 +126,8 @@ def parse(
 
 
 def _parse_lines(reader: Reader, file: str, output: Output) -> None:
-    with _opened(file) as (text, reference):
-        _print_events(_events(reader, text, reference), output)
+    with _opened(file) as blocks:
+        _print_events(_events(reader, blocks), output)
     _print_faults(file, getattr(reader, "faults", ()))
     if output is Output.human:
         unknown = f", {reader.unmatched:,} of no known form" if reader.unmatched else ""
@@ -156,19 +157,20 @@ def _parse_mails(read: ParseMail, file: str, output: Output) -> None:
 
 def _parse_unmatched(settings: Settings, file: str, format: str, output: Output) -> None:
     reader = ShapeReader(settings.log_timezone, _finder(format))
-    with _opened(file) as (text, reference):
-        for number, line in enumerate(read_lines(text), 1):
+    with _opened(file) as blocks:
+        lines = ((line, reference) for block, reference in blocks for line in cut(block))
+        for number, (line, reference) in enumerate(lines, 1):
             reader.read(line, number, reference)
     shapes = reader.shapes()
     if output is Output.json:
         for one in shapes:
             print_json({"program": one.program, "count": one.count, "shape": one.shape, "example_line": one.line})
         return
-    made = table(">count", "program", ">line", "shape")
+    made = table(">count", "!program", ">line", "shape")
     for one in shapes:
         made.add_row(f"{one.count:,}", escape(one.program), f"{one.line}", escape(one.shape))
     if shapes:
-        console.print(made)
+        print_table(made)
     matched = sum(one.count for one in shapes)
     errors.print(
         f"{counted(reader.lines, 'line')}: {matched:,} of known programs that no parser knew, in "
@@ -178,13 +180,14 @@ def _parse_unmatched(settings: Settings, file: str, format: str, output: Output)
 
 
 @contextmanager
-def _opened(file: str) -> Iterator[tuple[IO[bytes], int]]:
-    """Open a log, and give the instant near which it was written."""
+def _opened(file: str) -> Iterator[Iterator[tuple[bytes, int]]]:
+    """Open a log, and give its lines, many at once, each time with the instant near which they were written."""
     if file == STDIN:
-        yield stdin().buffer, clock()
+        now = clock()
+        yield ((block, now) for block in read_blocks(stdin().buffer))
     else:
         with open_log(Path(file)) as log:
-            yield log.text, log.modified
+            yield read_log(log)
 
 
 def _print_faults(file: str, faults: Iterable[str]) -> None:
@@ -192,8 +195,8 @@ def _print_faults(file: str, faults: Iterable[str]) -> None:
         errors.print(f"repzone: {file}: {fault}", markup=False, soft_wrap=True)
 
 
-def _events(reader: Reader, text: IO[bytes], reference: int) -> Iterator[Event]:
-    for block in read_blocks(text):
+def _events(reader: Reader, blocks: Iterable[tuple[bytes, int]]) -> Iterator[Event]:
+    for block, reference in blocks:
         told = read_block(reader, block, reader.lines + 1, reference)
         yield from (one for one in told if isinstance(one, Event))
 
@@ -221,4 +224,4 @@ def _json_line(event: Event) -> str:
 @lru_cache(maxsize=4096)
 def _fields(reason: str, count: int, component: str, detail: str) -> str:
     fields = {"category": CATALOGUE[reason], "reason": reason, "count": count}
-    return json.dumps({**fields, "component": component, "detail": detail}, ensure_ascii=False)[1:]
+    return json.dumps({**fields, "component": component, "detail": detail}, ensure_ascii=not UNICODE)[1:]

@@ -6,7 +6,7 @@ import typer
 
 from repzone.cli.acting import act
 from repzone.cli.database import open_database
-from repzone.cli.options import ConfigOption, Output, OutputOption, YesOption, parse_since
+from repzone.cli.options import ConfigOption, Output, OutputOption, YesOption, complete_reason, one_of, parse_since
 from repzone.cli.output import console, counted, plain, print_json, utc
 from repzone.cli.wall import clock
 from repzone.config import load
@@ -22,7 +22,9 @@ def purge(
     source: Annotated[
         str | None, typer.Option("--source", metavar="S", help="Those of a log: host, path, or host:path.")
     ] = None,
-    reason: Annotated[str | None, typer.Option("--reason", metavar="R", help="Those of a reason.")] = None,
+    reason: Annotated[
+        str | None, typer.Option("--reason", metavar="R", help="Those of a reason.", autocompletion=complete_reason)
+    ] = None,
     since: Annotated[str | None, typer.Option("--since", metavar="T", help="Those since: 30d, 4h, 2026-11-24.")] = None,
     because: Annotated[str, typer.Option("--because", metavar="TEXT", help="Your words, for `repzone audit`.")] = "",
     yes: YesOption = False,
@@ -37,8 +39,7 @@ def purge(
     """
     if source is None and reason is None:
         raise typer.BadParameter("say which events: --source or --reason")
-    if reason is not None and reason not in CATALOGUE:
-        raise typer.BadParameter(f"there is no reason {reason!r}", param_hint="--reason")
+    one_of(reason, CATALOGUE, "--reason")
     now = clock()
     start = parse_since(since, now) if since is not None else None
     subject = ", ".join(

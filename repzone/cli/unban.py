@@ -10,7 +10,15 @@ import typer
 
 from repzone.cli.acting import act, acting, by_category, keys_of, looking, said, some
 from repzone.cli.listed import listing_fields
-from repzone.cli.options import ConfigOption, Output, OutputOption, YesOption, parse_network, parse_since
+from repzone.cli.options import (
+    ConfigOption,
+    Output,
+    OutputOption,
+    YesOption,
+    complete_reason,
+    parse_network,
+    parse_since,
+)
 from repzone.cli.output import console, counted, print_json, utc
 from repzone.cli.wall import clock
 from repzone.config import load
@@ -36,7 +44,13 @@ def unban(
         typer.Option("--since", metavar="T", help="Without IP: all begun since then (2h, 2026-11-24T08:00Z)."),
     ] = None,
     reason: Annotated[
-        str | None, typer.Option("--reason", metavar="R", help="With --since: whose evidence has it (auth_failed).")
+        str | None,
+        typer.Option(
+            "--reason",
+            metavar="R",
+            help="With --since: whose evidence has it (auth_failed).",
+            autocompletion=complete_reason,
+        ),
     ] = None,
     source: Annotated[
         str | None, typer.Option("--source", metavar="S", help="With --since: by a log's path, host or host:path.")

@@ -9,8 +9,8 @@ import typer
 from repzone.cli.accept import accept
 from repzone.cli.acting import BecauseOption, act, acting, looking, said
 from repzone.cli.export import export
-from repzone.cli.options import ConfigOption, Output, OutputOption
-from repzone.cli.output import console, plain, print_json, shown, table, utc
+from repzone.cli.options import ConfigOption, Output, OutputOption, complete_apex
+from repzone.cli.output import console, plain, print_json, print_table, shown, table, utc
 from repzone.config import load, load_zones
 from repzone.errors import RepzoneError
 from repzone.store.changes import current_serial
@@ -24,7 +24,9 @@ app = typer.Typer(
 )
 app.command()(accept)
 app.command()(export)
-ApexesArgument = Annotated[list[str] | None, typer.Argument(metavar="APEX", help="Zones; all unless named.")]
+ApexesArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="APEX", help="Zones; all unless named.", autocompletion=complete_apex)
+]
 
 
 @app.command("list")
@@ -41,7 +43,7 @@ def list_(config: ConfigOption = None, output: OutputOption = Output.human) -> N
         for zone in zones:
             print_json(_fields(zone, pauses.get(zone.apex), serial))
         return
-    made = table("apex", "kind", "categories", "paused since", ">serial")
+    made = table("!apex", "kind", "categories", "!paused since", ">serial")
     for zone in zones:
         since = pauses.get(zone.apex)
         made.add_row(
@@ -49,14 +51,14 @@ def list_(config: ConfigOption = None, output: OutputOption = Output.human) -> N
             f"{serial:,}",
             style="" if since is None else "bold red",
         )
-    console.print(made)
+    print_table(made)
     for apex in pauses.keys() - {zone.apex for zone in zones}:
         console.print(f"{plain(apex)} is paused, and not in the configuration.", style="yellow", markup=False)
 
 
 @app.command()
 def show(
-    apex: Annotated[str, typer.Argument(metavar="APEX", help="The name of the zone.")],
+    apex: Annotated[str, typer.Argument(metavar="APEX", help="The name of the zone.", autocompletion=complete_apex)],
     config: ConfigOption = None,
     output: OutputOption = Output.human,
 ) -> None:
@@ -72,14 +74,14 @@ def show(
     if output is Output.json:
         print_json(_fields(zone, since, serial) | _definition(zone))
         return
-    made = table("key", "value")
+    made = table("!key", "value")
     paused = {} if since is None else {"paused since": f"{format_instant(since)}: only test entries answer"}
     for key, value in {"apex": zone.apex, "kind": zone.kind, "serial": serial, **paused, **_definition(zone)}.items():
         for line in _lines(value):
             made.add_row(key, shown(line), style="bold red" if key == "paused since" else "")
             key = ""
     made.show_header = False
-    console.print(made)
+    print_table(made)
 
 
 @app.command()

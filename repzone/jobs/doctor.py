@@ -5,6 +5,7 @@ another's finding. Those of sockets are in `serve.doctor`.
 """
 
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -115,7 +116,7 @@ def check_brake(case: Case) -> Iterator[Finding]:
         yield Finding(
             "brake",
             "wrong",
-            f"{held:,} listings are held: more began at once than the policy allows",
+            f"{held:,} {'listing is' if held == 1 else 'listings are'} held: more began at once than the policy allows",
             "repzone held list",
         )
     elif overview:
@@ -168,6 +169,9 @@ LISTS = (
     "smtpd_data_restrictions",
     "smtpd_end_of_data_restrictions",
 )
+RECIPIENT = "smtpd_recipient_restrictions"
+FINAL = ("permit", "reject", "defer")
+"""Restrictions that nothing behind them is asked after."""
 POSTSCREEN, SASL = "postscreen_dnsbl_sites", "smtpd_sasl_auth_enable"
 FILTER = "127.0.0.[4;8;16;32;64]"
 
@@ -198,7 +202,7 @@ def examine_postfix(values: Mapping[str, str], apex: str) -> Iterator[Finding]:
     needed = ["permit_mynetworks"] + (["permit_sasl_authenticated"] if values.get(SASL) == "yes" else [])
     found = []
     for name in LISTS:
-        words = [word for word in re.split(r"[,\s]+", values.get(name, "")) if word]
+        words = _split(values.get(name, ""))
         places = [n for n, word in enumerate(words) if n and words[n - 1] == "reject_rbl_client" and _is(word, apex)]
         if not places:
             continue
@@ -206,22 +210,30 @@ def examine_postfix(values: Mapping[str, str], apex: str) -> Iterator[Finding]:
         missing = [word for word in needed if word not in words[: places[0]]]
         if missing:
             what = f"{name} asks {apex} before {' and '.join(missing)}: your own users could be refused"
-            good = f"{', '.join([*needed, '...'])}, reject_rbl_client {apex}={FILTER}"
-            yield Finding("postfix", "wrong", what, f"postconf -e '{name} = {good}' && postfix reload")
+            at = places[0] - 1
+            yield Finding("postfix", "wrong", what, _postconf(name, [*words[:at], *missing, *words[at:]]))
         else:
             yield Finding("postfix", "right", f"{name} asks {apex}")
-    if any(_is(word.partition("*")[0], apex) for word in re.split(r"[,\s]+", values.get(POSTSCREEN, ""))):
+    if any(_is(word.partition("*")[0], apex) for word in _split(values.get(POSTSCREEN, ""))):
         found.append(POSTSCREEN)
         yield Finding("postfix", "right", f"{POSTSCREEN} asks {apex}")
     if not found:
-        rest = "reject_unauth_destination"
-        good = f"{', '.join([*needed, rest])}, reject_rbl_client {apex}={FILTER}"
-        yield Finding(
-            "postfix",
-            "wrong",
-            f"does not ask {apex}",
-            f"postconf -e 'smtpd_recipient_restrictions = {good}' && postfix reload",
-        )
+        words = _split(values.get(RECIPIENT, "")) or [*needed, "reject_unauth_destination"]
+        at = len(words) - (words[-1] in FINAL)
+        missing = [word for word in needed if word not in words[:at]]
+        asks = ["reject_rbl_client", f"{apex}={FILTER}"]
+        mend = _postconf(RECIPIENT, [*words[:at], *missing, *asks, *words[at:]])
+        yield Finding("postfix", "wrong", f"does not ask {apex}", mend)
+
+
+def _split(value: str) -> list[str]:
+    return [word for word in re.split(r"[,\s]+", value) if word]
+
+
+def _postconf(name: str, words: Sequence[str]) -> str:
+    """Give the command that makes this the list of restrictions: all that was in it stays."""
+    wanted = f"{name} = {' '.join(words)}"
+    return f"postconf -e {shlex.quote(wanted)} && postfix reload"
 
 
 def _is(word: str, apex: str) -> bool:

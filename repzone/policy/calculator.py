@@ -11,8 +11,8 @@ The rules, with t an event's own second and `policy` the one in force at t:
   the last listing for the offences, and span being the window, or a day if that is longer. Being spared ends nothing
   and begins nothing: the next second that holds an offence is judged again. The same second is not, unless it is the
   last and more offences of it have come.
-- Its offence number is 1 + the earlier listings that began in [t - offence_memory, t), neither shadow nor, by t,
-  reversed or dropped; its length is the ladder's for that number.
+- Its offence number is 1 + the earlier listings that began in [t - offence_memory, t), neither shadow nor reversed or
+  dropped before t, or at t if that ended them; its length is the ladder's for that number.
 - When the client becomes exempt while the listing lasts, it is reversed at that second (a shadow one goes on).
 
 Nothing here depends on when it is called: the same events give the same listings in one call or in many.
@@ -110,11 +110,12 @@ def calculate(
     offence given must not matter: give those back to `rulebook.reach(category)` before anything new. `clean` is the
     client's accepted messages, (begin of the hour, messages) in order of time; `spared` is where it was spared before.
 
-    `undone` has, by the begin of listings that are reversed or dropped, the second at which that was done: before it
-    they counted. `lifted` are the seconds at which the client became exempt. `listed` has, by their begin, the points
-    of listings that were decided before: clean mail that became known later does not spare them.
+    `undone` has, by the begin of listings that are reversed or dropped, the last second for which they count: that of
+    the act, in which the calculator may have come first, or the one before where the act ended them. `lifted` are the
+    seconds at which the client became exempt. `listed` has, by their begin, the points of listings that were decided
+    before: clean mail that became known later does not spare them.
     """
-    counted = [_Counted(one.began, _counts_until(one, undone)) for one in earlier]
+    counted = [_Counted(one.began, _counts_until(one.state, undone.get(one.began, 0))) for one in earlier]
     free = free_from(earlier)
     mercy = _Mercy(clean, spared, listed)
     decisions: list[Decision] = []
@@ -122,7 +123,7 @@ def calculate(
     while (reached := _reach(offences, index, free, category, rulebook, mercy)) is not None:
         decision = _begin(reached, counted, category, lifted)
         decisions.append(decision)
-        counted.append(_Counted(decision.began, None if decision.state == "active" else 0))
+        counted.append(_Counted(decision.began, _counts_until(decision.state, decision.expires - 1)))
         free = decision.expires
         index = bisect_left(offences, free, reached.first, key=_AT)
         decision.evidence.update(gather(offences[reached.first : index], rulebook))
@@ -188,7 +189,7 @@ class Recent:
 
 
 class _Counted(NamedTuple):
-    """When a listing began, and until when it makes a next one longer: None for as long as it is remembered."""
+    """When a listing began, and the last second at which it makes a next one longer; None: while remembered."""
 
     began: int
     until: int | None
@@ -203,8 +204,8 @@ class _Reached(NamedTuple):
     first: int
 
 
-def _counts_until(listing: Listing, undone: Mapping[int, int]) -> int | None:
-    return undone.get(listing.began, 0) if listing.state in UNCOUNTED else None
+def _counts_until(state: State, undone: int) -> int | None:
+    return None if state not in UNCOUNTED else 0 if state == "shadow" else undone
 
 
 def _reach(
@@ -235,7 +236,7 @@ def _begin(reached: _Reached, counted: Sequence[_Counted], category: Category, l
     at, version, points, _ = reached
     policy = version.policy
     since = at - policy.offence_memory
-    number = 1 + sum(since <= began < at and (until is None or at < until) for began, until in counted)
+    number = 1 + sum(since <= began < at and (until is None or at <= until) for began, until in counted)
     expires = at + policy.duration(category, number)
     state: State = "shadow" if policy.rules(category).shadow else "active"
     if state == "active":

@@ -61,6 +61,7 @@ def replay(history: History, rulebook: Rulebook) -> Judgement:
         earlier = [*history.earlier, *(_listing(history, one) for one in made.values())]
         judgement = _judge(history, rulebook, history.offences[:behind], earlier, undone, list(spared.values()))
         made |= {one.began: one for one in judgement.listings}
+        undone |= {one.began: one.expires - 1 for one in judgement.listings if one.state == "reversed"}
         found |= {one.began: one for one in judgement.spared}
         spared |= found
         if act is not None:
@@ -94,7 +95,7 @@ def _do(act: Act, made: dict[int, Decision], undone: dict[int, int]) -> None:
         state = one.state
         if state not in UNCOUNTED:
             state = act.state
-            undone[one.began] = act.at
+            undone[one.began] = act.at - (one.expires > act.at)
         made[one.began] = replace(one, expires=min(one.expires, act.at), state=state)
 
 

@@ -63,6 +63,11 @@ def count_in_act(connection: sa.Connection, number: int, name: str, more: int) -
     connection.execute(act.update().where(act.c.id == number).values(details=details))
 
 
+def forget_in_act(connection: sa.Connection, number: int, name: str) -> None:
+    """Take one of the details of an act away."""
+    connection.execute(act.update().where(act.c.id == number).values(details=act.c.details.op("-")(name)))
+
+
 def load_acts(connection: sa.Connection, *, since: int = 0, most: int | None = None) -> list[Act]:
     """Give the acts from an instant on, the newest first."""
     columns = act.c

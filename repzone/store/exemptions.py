@@ -49,9 +49,14 @@ def load_exemptions(connection: sa.Connection) -> list[Exemption]:
     ]
 
 
-def store_own_networks(connection: sa.Connection, networks: Iterable[Client], now: int) -> None:
+def store_own_networks(
+    connection: sa.Connection, networks: Iterable[Client], now: int, most: int | None = None
+) -> Exempted:
     """Exempt exactly these own networks from now on; new ones for all earlier time too, and nobody in them is listed
     any longer.
+
+    Where more than `most` listings lie inside, only those are lifted, as `add_exemptions` does. The act has the numbers
+    of its exemptions as LIFTING until somebody takes that away: whoever comes next is given them, to go on.
     """
     wanted = {network.to_text() for network in networks}
     connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('repzone.own_networks'))")
@@ -60,15 +65,29 @@ def store_own_networks(connection: sa.Connection, networks: Iterable[Client], no
     held = set(connection.scalars(sa.select(columns.network).where(mine)))
     added, ended = sorted(wanted - held), sorted(held - wanted)
     if not added and not ended:
-        return
+        return _find_unfinished(connection, len(held))
     lock_acts(connection)
     row = {"added": instant(0), "author": OWN, "comment": "own network"}
     new = _insert(connection, [{"network": network, **row} for network in added])
     gone = exemption.update().where(mine, columns.network.in_(ended)).values(ended=instant(now))
     old = sorted(connection.scalars(gone.returning(columns.id)))
-    lifted, _ = _lift(connection, new, now)
-    act = Act(now, OWN, "configure", OWN, "", {"added": added, "ended": ended, "lifted": len(lifted)})
-    _add_changes(connection, [*new, *old], lifted, now, store_act(connection, act))
+    lifted, more = _lift(connection, new, now, most)
+    details = {"added": added, "ended": ended, "lifted": len(lifted), **({LIFTING: new} if more else {})}
+    number = store_act(connection, Act(now, OWN, "configure", OWN, "", details))
+    _add_changes(connection, [*new, *old], lifted, now, number)
+    return Exempted(len(new), 0, len(held) - len(old), _named(lifted), tuple(new) if more else (), number)
+
+
+LIFTING = "lifting"
+"""The detail of an act that is not yet done with all of its exemptions."""
+
+
+def _find_unfinished(connection: sa.Connection, same: int) -> Exempted:
+    """Give what the newest act for own networks has left to lift; those that are none any more are left alone."""
+    rows = connection.execute(_UNFINISHED, {"author": OWN, "lifting": LIFTING}).all()
+    acts = [number for number, _ in rows[:1]]
+    left = tuple(network for number, network in rows if number in acts)
+    return Exempted(0, 0, same, (), left, *acts)
 
 
 def add_exemptions(
@@ -214,6 +233,11 @@ _REPLACE = (
     .where(exemption.c.id == sa.bindparam("number"))
     .values(comment=sa.bindparam("words"), author=sa.bindparam("author"), ended=sa.bindparam("ended"))
 )
+
+_UNFINISHED = sa.text("""
+SELECT act.id, exemption.id FROM act JOIN exemption ON act.details -> :lifting @> to_jsonb(exemption.id)
+WHERE act.author = :author AND act.details ? :lifting AND exemption.author = :author AND ended IS NULL
+ORDER BY act.id DESC, exemption.id""")
 
 # The range of listing_key_category_began_key. OFFSET 0 has each exemption look up its own range and nothing else.
 _INSIDE = sa.text("""

@@ -276,11 +276,16 @@ VOIDED = "a rebuild found that it should never have been"
 VOID = f"(listing.state = 'reversed' AND listing.comment = '{VOIDED}')"
 
 UNDONE = """CASE WHEN listing.state IN ('reversed', 'dropped') THEN extract(epoch FROM coalesce((
-        SELECT CASE WHEN bool_or(state NOT IN ('reversed', 'dropped', 'shadow'))
-            THEN min(at) FILTER (WHERE state IN ('reversed', 'dropped')) END
-        FROM listing_change WHERE listing_id = listing.id
-    ), listing.expires))::bigint END"""
-"""When a listing was reversed or dropped; its end, if it never counted before."""
+        SELECT undone - CASE WHEN ended > undone THEN interval '1 s' ELSE interval '0' END
+        FROM (
+            SELECT min(at) FILTER (WHERE state IN ('reversed', 'dropped')) AS undone,
+                min(expires) FILTER (WHERE state NOT IN ('reversed', 'dropped', 'shadow')) AS ended
+            FROM listing_change WHERE listing_id = listing.id
+        ) AS counted
+        WHERE ended IS NOT NULL
+    ), listing.expires - interval '1 s'))::bigint END"""
+"""The last second for which a listing counts that was reversed or dropped: that of the act, which may have come behind
+a decision, or the one before where the act ended it, or where nobody knew it otherwise."""
 
 _TAKE = sa.text("""
 DELETE FROM pending USING (

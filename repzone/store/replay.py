@@ -321,13 +321,14 @@ CROSS JOIN LATERAL (
 ) AS traffic
 ORDER BY key, category"""  # noqa: S608 - our own words
 
-# What became of listings by hand; listing_change_at_idx.
+# What became of listings by hand; listing_change_at_idx. What was done to one whose begin was still to come, as the
+# clock of its log is ahead, was done at its begin: it ends there.
 _ACTS = sa.text("""
-SELECT change.key, change.category, extract(epoch FROM change.at)::bigint, change.state,
+SELECT change.key, change.category, extract(epoch FROM greatest(change.at, change.began))::bigint, change.state,
     extract(epoch FROM change.began)::bigint, extract(epoch FROM change.expires)::bigint
 FROM listing_change AS change
 LEFT JOIN act ON act.id = change.act_id
 WHERE change.at >= to_timestamp(:since) AND change.at <= to_timestamp(:until)
     AND change.state IN ('released', 'reversed', 'dropped') AND change.category <> 'manual'
     AND change.began >= to_timestamp(:since) AND act.verb IS DISTINCT FROM 'rebuild'
-ORDER BY change.at, change.serial""")
+ORDER BY greatest(change.at, change.began), change.serial""")

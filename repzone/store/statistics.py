@@ -117,7 +117,7 @@ SELECT key, times, offence, (SELECT coalesce(sum(count), 0)::bigint FROM hit
 FROM (
     SELECT key, count(*) AS times, max(offence) AS offence FROM listing
     WHERE {_SINCE} AND state NOT IN ('reversed', 'dropped', 'shadow') AND category <> 'manual'
-    GROUP BY key ORDER BY 2 DESC, 3 DESC, 1 LIMIT :most
+    GROUP BY key HAVING count(*) > 1 OR max(offence) > 1 ORDER BY 2 DESC, 3 DESC, 1 LIMIT :most
 ) AS worst
 ORDER BY times DESC, offence DESC, key""")  # noqa: S608 - our own words
 

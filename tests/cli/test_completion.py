@@ -17,6 +17,12 @@ from tests.cli.conftest import Run
         ("repzone db prune --dry", {"--dry-run"}),
         ("repzone status -o ", {"human", "json"}),
         ("repzone db dump ", set()),
+        ("repzone listings --category s", {"spam"}),
+        ("repzone listings --state re", {"released", "reversed"}),
+        ("repzone listings --reason spamt", {"spamtrap"}),
+        ("repzone purge --reason spamt", {"spamtrap"}),
+        ("repzone unban --since 2h --reason spamt", {"spamtrap"}),
+        ("repzone zone show b", {"bl.example.net"}),
     ],
 )
 def test_the_shell_is_told_how_to_go_on(run_bare: Run, typed: str, offered: set[str]) -> None:

@@ -109,6 +109,8 @@ def test_a_database_that_others_use_is_not_replaced(run: Run, migrated_url: str,
 def test_a_dump_that_cannot_be_read_or_written_is_said_in_one_line(run: Run, tmp_path: Path) -> None:
     assert "there is no such file" in run("db", "restore", "none.dump").err
     assert "cannot be written" in run("db", "dump", "none/saved.dump").err
+    assert run("db", "dump", "/dev/zero").err == "repzone: /dev/zero: is no regular file, and is not replaced by one\n"
+    assert Path("/dev/zero").is_char_device()
     (tmp_path / "mail.log").touch()
     done = run("db", "restore", "mail.log", "--yes")
     assert (done.code, len(done.err.splitlines())) == (1, 1)

@@ -186,3 +186,11 @@ def test_nothing_that_strangers_write_is_obeyed(run: Run, ready: Engine) -> None
     assert is_harmless(told(run))
     for words in ((), ("-o", "json")):
         assert is_harmless(run("check", "192.0.2.7", *words).out)
+
+
+def test_a_network_that_is_not_listed_as_a_whole_names_the_way_to_those_inside(run: Run, ready: Engine) -> None:
+    store(ready, *offences(10))
+    run("calculate")
+    assert "Inside it" not in told(run, "192.0.3.0/24")
+    assert "Inside it: 1 listing; see `repzone listings --all --network 192.0.2.0/24`." in told(run, "192.0.2.0/24")
+    assert run("explain", "192.0.2.0/24", "-o", "json").objects[0]["inside"] == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -53,12 +54,25 @@ def test_a_file_is_replaced_and_keeps_its_mode(run_here: Run, tmp_path: Path) ->
     assert (file.stat().st_mode & 0o777, list(tmp_path.glob("table*"))) == (0o640, [file])
 
 
+def test_the_file_behind_a_link_is_replaced_and_the_link_stays(run_here: Run, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("table")
+    for _ in range(2):  # there is no table yet, then there is one
+        run_here("zone", "export", "--format", "postfix", "--to", "link")
+        assert (tmp_path / "link").is_symlink()
+        assert (tmp_path / "table").read_text().startswith("# bl.example.net")
+        (tmp_path / "table").write_text("before")
+
+
 def test_what_cannot_be_written_changes_nothing(run_here: Run, tmp_path: Path) -> None:
     done = run_here("zone", "export", "--format", "csv", "--to", "no/table")
     assert (done.code, done.err) == (1, "repzone: no/table: cannot be written: No such file or directory\n")
     (tmp_path / "folder").mkdir()
     assert run_here("zone", "export", "--format", "csv", "--to", "folder").code == 1
     assert [file.name for file in tmp_path.glob("folder*")] == ["folder"]
+    os.mkfifo(tmp_path / "pipe")
+    done = run_here("zone", "export", "--format", "csv", "--to", "pipe")
+    assert (done.code, done.err) == (1, "repzone: pipe: is no regular file, and is not replaced by one\n")
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_of_a_paused_zone_nobody_is_written(run_here: Run) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +33,8 @@ def run(run_here: Run) -> Run:
         (("ingest", "nothing.log"), 1, "nothing.log: cannot be read: No such file or directory"),
         (("ingest", "."), 1, "is no regular file"),
         (("ingest",), 1, "nothing to ingest: name a FILE, or set `logs` in the configuration"),
+        (("stats", "--since", "yesterday"), 2, "Invalid value for --since: 'yesterday': write for example 30d"),
+        (("ban", "192.0.2.7", "--reason", "x", "--for", "4"), 2, "Invalid value for --for: '4' is no duration"),
         (("listings", "-c", "none.toml"), 78, "none.toml: cannot be read: No such file or directory"),
     ],
 )
@@ -132,3 +136,26 @@ def test_a_closed_standard_output_is_no_fault(tmp_path: Path) -> None:
     command = f"exec {sys.executable} -m repzone version >&-"
     done = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+LINE = "Nov 24 07:00:00 mx1 postfix/smtpd[1]: lost connection after RCPT from x[192.0.2.7]\n"
+
+
+@pytest.mark.parametrize("form", ["human", "json"])
+def test_a_reader_that_is_gone_is_no_fault(tmp_path: Path, form: str) -> None:
+    (tmp_path / "mail.log").write_text(LINE * 2000)
+    command = f"{sys.executable} -m repzone parse mail.log -o {form}; echo $? >&2"
+    done = subprocess.run(
+        ["sh", "-c", f"({command}) | head -c 1"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stderr == "0\n"
+
+
+def test_what_a_terminal_cannot_show_is_escaped(tmp_path: Path) -> None:
+    event = {"at": "2026-11-24T07:00:00Z", "client": "192.0.2.7", "reason": "timeout", "detail": "to \u2192 from"}
+    (tmp_path / "events").write_text(f"{json.dumps(event)}\n")
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    for form in ("human", "json"):
+        command = [sys.executable, "-m", "repzone", "parse", "--format", "jsonl", "events", "-o", form]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert (done.returncode, "to \\u2192 from" in done.stdout) == (0, True), done.stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,17 @@ def test_an_mx_that_is_no_host_name_is_refused(run_bare: Run, tmp_path: Path, na
 def test_lines_can_be_restricted_to_one_component(run_bare: Run) -> None:
     for name, found in (("auto", 1), ("postfix", 1), ("dovecot", 0)):
         assert len(run_bare("parse", "-", "--format", name, "-o", "json", text=LINES).objects) == found
+
+
+def test_a_log_of_three_years_without_years_is_shown_with_each_of_them(run_bare: Run, tmp_path: Path) -> None:
+    days = [datetime(2023, 12, 31, tzinfo=UTC) + timedelta(days=100 * number) for number in range(9)]
+    message = "mx1 postfix/smtpd[1]: lost connection after RCPT from x[192.0.2.7]"
+    text = "\n".join(f"{day:%b %e %T} {message}" for day in days).encode()  # the last one without a newline
+    log = tmp_path / "mail.log"
+    log.write_bytes(text)
+    os.utime(log, (days[-1].timestamp(),) * 2)
+    found = run_bare("parse", str(log), "-o", "json", REPZONE_LOG_TIMEZONE="UTC").objects
+    assert [(event["line"], event["at"]) for event in found] == [(n, f"{day:%FT%TZ}") for n, day in enumerate(days, 1)]
 
 
 def test_a_format_that_is_none_is_named_with_those_there_are(run_bare: Run) -> None:

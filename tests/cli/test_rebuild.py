@@ -61,7 +61,7 @@ def test_purge_by_source_takes_its_events_only(misled: Run, tmp_path: Path) -> N
     ("words", "code", "said"),
     [
         ((), 2, "say which events"),
-        (("--reason", "pregret"), 2, "there is no reason 'pregret'"),
+        (("--reason", "pregret"), 2, "there is no 'pregret'; write pregreet"),
         (("--source", "/var/log/none"), 1, "there is no source '/var/log/none'"),
     ],
 )

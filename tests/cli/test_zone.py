@@ -60,6 +60,13 @@ def test_zones_are_listed_with_their_categories_their_serial_and_since_when_they
     ]
 
 
+def test_a_narrow_terminal_cuts_no_apex_and_no_date_short(run_here: Run, folder: Path) -> None:
+    run_here("zone", "pause", "bl.example.net")
+    lines = run_here("zone", "list", COLUMNS="30").out.splitlines()
+    assert any(line.startswith("bl.example.net ") and " UTC " in line for line in lines)
+    assert "nameservers  " in run_here("zone", "show", "bl.example.net", COLUMNS="20").out
+
+
 def test_a_zone_is_shown_with_its_file_and_its_defaults(run_here: Run, folder: Path) -> None:
     (shown,) = run_here("zone", "show", "bl.example.net", "-o", "json").objects
     assert (shown["ttl"], shown["negative_ttl"], shown["contact"]) == ("10m", "1m", "hostmaster@bl.example.net")

@@ -46,7 +46,7 @@ _OFFENCE = st.tuples(
     st.sampled_from(REASONS),
     st.sampled_from((1, 3, 6, 9)),
 )
-_LATER = st.sampled_from((1, 60, 600, 900, 1800, HOUR))
+_LATER = st.sampled_from((0, 1, 60, 600, 900, 1800, HOUR))
 _CHOICE = st.integers(0, 9)
 STEPS = st.lists(
     st.one_of(

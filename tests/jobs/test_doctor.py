@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import shutil
 import tomllib
 from pathlib import Path
@@ -26,6 +28,28 @@ def test_postfix_is_right_where_it_asks_after_it_has_permitted_its_own(case: dic
     assert case.get("said", "") in found[0].what
     for one in found:
         assert bool(one.mend) == (one.level == "wrong")
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+def test_what_mends_postfix_makes_it_right_and_keeps_all_that_was_there(case: dict[str, Any]) -> None:
+    values = dict(case["values"])
+    for _ in range(2):  # who asks in two lists has two to mend
+        for one in doctor.examine_postfix(values, "bl.example.net"):
+            if one.mend:
+                name, _, value = shlex.split(one.mend)[2].partition(" = ")
+                before, after = (set(re.split(r"[,\s]+", text)) for text in (values.get(name, ""), value))
+                assert before - {""} <= after
+                values[name] = value
+    assert {one.level for one in doctor.examine_postfix(values, "bl.example.net")} == {"right"}
+
+
+@pytest.mark.parametrize("end", ["permit", "reject_unauth_destination"])
+def test_the_question_is_put_before_what_is_final(end: str) -> None:
+    values = {"smtpd_recipient_restrictions": f"permit_mynetworks, check_policy_service inet:127.0.0.1:10023, {end}"}
+    (one,) = doctor.examine_postfix(values, "bl.example.net")
+    asks = "reject_rbl_client bl.example.net=127.0.0.[4;8;16;32;64]"
+    wanted = f"{asks} {end}" if end == "permit" else f"{end} {asks}"
+    assert f"permit_mynetworks check_policy_service inet:127.0.0.1:10023 {wanted}'" in one.mend
 
 
 def found(check: Check, engine: Engine | None, now: int, **settings: Any) -> list[Finding]:

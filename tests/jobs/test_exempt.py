@@ -66,3 +66,48 @@ def test_what_a_killed_command_left_is_lifted_when_it_is_run_again(ready: Engine
     assert lifted_by_acts(ready) == [5, 2]
     assert begin(ready, NOW + 6) == Exempted(0, 0, 2, ())
     assert len(lifted_by_acts(ready)) == 2
+
+
+def configure(engine: Engine, *networks: str, now: int = NOW) -> None:
+    exempt.configure(engine, [C(network) for network in networks], now)
+
+
+def test_own_networks_are_lifted_in_steps_too_and_counted_in_the_one_act(ready: Engine) -> None:
+    feed = served(ready)
+    configure(ready, "192.0.2.0/24")
+    check_served(ready, feed)
+    assert {name for name, (state, *_) in standing(ready).items() if state == "reversed"} == {
+        f"{client} {category}" for client, category in INSIDE
+    }
+    with ready.connect() as connection:
+        (act,) = load_acts(connection)
+    assert act.details == {"added": ["192.0.2.0/24"], "ended": [], "lifted": 7}
+    configure(ready, "192.0.2.0/24", now=NOW + 1)
+    assert lifted_by_acts(ready) == [7]
+
+
+def test_what_a_killed_command_left_of_own_networks_is_lifted_by_the_next(
+    ready: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(exempt, "lift", kill)
+        with pytest.raises(KeyboardInterrupt):
+            configure(ready, "192.0.2.0/24")
+    assert lifted_by_acts(ready) == [2]
+    configure(ready, "192.0.2.0/24", now=NOW + 5)
+    assert lifted_by_acts(ready) == [7]
+    configure(ready, "192.0.2.0/24", now=NOW + 6)
+    assert lifted_by_acts(ready) == [7]
+
+
+def test_what_is_no_own_network_any_more_is_not_lifted_on(ready: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(exempt, "go_on", lambda *_: None)
+        patch.setattr(exempt, "forget_in_act", lambda *_: None)
+        configure(ready, "192.0.2.0/24")
+    configure(ready)
+    configure(ready, now=NOW + 5)
+    assert sum(state == "reversed" for state, *_ in standing(ready).values()) == 2

@@ -20,9 +20,7 @@ from repzone.store.retention import store_pruned
 from tests.jobs.histories import HOUR, POLICIES, SHORT, START, STEPS, Step, World
 
 SOAK = os.environ.get("REPZONE_SOAK") == "1"
-database = settings(
-    max_examples=400 if SOAK else 25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+database = settings(max_examples=400 if SOAK else 25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 Bounds = tuple[str, str, int, int, int, bool]
 """Client, category, begin, end, offence number, whether it is shadow."""
@@ -89,6 +87,18 @@ HISTORIES: dict[str, list[Step]] = {
     "a listing was released in the second in which it began, and more came of it": [
         *((1, "log", BURST), (0, "calculate", None), (0, "act", ("release", 0))),
         *((0, "log", BURST), (1, "calculate", None), (1, "log", BURST)),
+    ],
+    "an old listing was false, and who was listed in that second had been decided": [
+        *((1, "log", BURST), (1, "calculate", None), (2 * HOUR, "log", BURST), (0, "calculate", None)),
+        (0, "act", ("false", 0)),
+    ],
+    "an old listing was false, and who was listed in that second was not yet decided": [
+        *((1, "log", BURST), (1, "calculate", None), (2 * HOUR, "log", BURST)),
+        *((0, "act", ("false", 0)), (0, "calculate", None)),
+    ],
+    "a listing was released before its begin, as the clock of its log was ahead": [
+        *((1, "log", [(-200, ADDRESS, "unknown_recipient", 6)]), (1, "calculate", None), (1, "act", ("release", 0))),
+        (300, "log", BURST),
     ],
     "a client was exempt for a while before anybody decided": [
         *((1, "log", BURST), (60, "exempt", ADDRESS), (60, "unexempt", 0), (60, "log", BURST), (1, "calculate", None)),

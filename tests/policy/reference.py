@@ -60,7 +60,7 @@ def bans(
             began
             for began, _, state in listings
             if t - policy.offence_memory <= began < t
-            and (state not in ("reversed", "dropped", "shadow") or t < undone.get(began, 0))
+            and (state not in ("reversed", "dropped", "shadow") or t <= undone.get(began, 0))
         ]
         number = 1 + len(remembered)
         length = rules.durations[min(number, len(rules.durations)) - 1]

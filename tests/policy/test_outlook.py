@@ -53,7 +53,7 @@ def later(
 
 
 @given(histories(), pasts(), rulebooks(), cleans(), st.integers(0, SPAN + DAY))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_so_many_more_list_a_client_and_no_fewer(
     offences: list[Offence], earlier: list[Listing], rulebook: Rulebook, clean: list[tuple[int, int]], after: int
 ) -> None:
@@ -73,7 +73,7 @@ def test_so_many_more_list_a_client_and_no_fewer(
 
 
 @given(histories(), pasts(), rulebooks(), st.integers(0, SPAN))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_what_is_due_is_what_the_calculator_decides_and_holds_until_its_end(
     offences: list[Offence], earlier: list[Listing], rulebook: Rulebook, after: int
 ) -> None:
@@ -89,7 +89,7 @@ def test_what_is_due_is_what_the_calculator_decides_and_holds_until_its_end(
 
 
 @given(pasts(), rulebooks(), st.integers(-3 * HOUR, SPAN))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_the_ladder_begins_anew_once_nothing_is_remembered(
     earlier: list[Listing], rulebook: Rulebook, after: int
 ) -> None:
@@ -102,7 +102,7 @@ def test_the_ladder_begins_anew_once_nothing_is_remembered(
 
 
 @given(histories(), st.integers(0, SPAN))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_spared_episodes_that_are_given_stay_as_they_are(offences: list[Offence], after: int) -> None:
     clean = [hour(n, 60) for n in range(-600, 600)]
     episodes = calculate(offences[: len(offences) // 2], (), "errors", CLEAN, clean).spared

@@ -59,9 +59,10 @@ def test_what_is_reversed_later_had_counted_until_then() -> None:
     assert replayed(offences, act(3 * HOUR, "reversed", 9, 3609))[1] == (7209, 14409, 2, "active")
 
 
-def test_what_begins_at_the_second_of_a_reversal_is_counted_without_what_was_reversed() -> None:
+def test_what_begins_up_to_the_second_of_a_reversal_is_counted_with_what_was_reversed() -> None:
     offences = [*burst(0), *burst(2 * HOUR)]
-    assert replayed(offences, act(7209, "reversed", 9, 3609))[1] == (7209, 10809, 1, "active")
+    assert replayed(offences, act(7209, "reversed", 9, 3609))[1] == (7209, 14409, 2, "active")
+    assert replayed(offences, act(7208, "reversed", 9, 3609))[1] == (7209, 10809, 1, "active")
 
 
 def test_what_begins_after_an_act_is_not_touched_by_it() -> None:

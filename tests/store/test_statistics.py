@@ -97,10 +97,13 @@ def test_repeat_offenders_are_those_listed_most_often_and_not_by_hand(ready: Eng
         *(listing("192.0.2.3", NOW - n * DAY, category="manual") for n in range(4)),
         *(listing("192.0.2.4", NOW - n * DAY, offence=7) for n in range(2)),
         *(listing("192.0.2.5", NOW - n * DAY, offence=8) for n in range(2)),
+        *(listing("192.0.2.6", NOW), listing("192.0.2.7", NOW, offence=2)),
     )
     with ready.begin() as connection:
         add_hits(connection, [Hit(NOW, C("192.0.2.5"))] * 3, load_rulebook(connection))
     assert load(ready, most=2).offenders == (Offender(C("192.0.2.1"), 3, 3, 0), Offender(C("192.0.2.5"), 2, 8, 3))
+    once = load(ready, most=99).offenders[3:]
+    assert once == (Offender(C("192.0.2.7"), 1, 2, 0),)
 
 
 def test_mails_refused_clean_traffic_and_spared_clients_are_counted(ready: Engine) -> None:
