@@ -76,6 +76,7 @@ def fill(url: str, count: int) -> None:
     with engine.begin() as connection:
         connection.execute(text(FILL), {"count": count})
         connection.execute(text("UPDATE change_serial SET serial = 1"))
+        connection.execute(text("ANALYZE"))
     engine.dispose()
 
 

@@ -60,7 +60,8 @@ def _bind(kind: socket.SocketKind, host: str, port: int) -> socket.socket:
     if passed is not None:
         return passed
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, kind)
+    # With TCP named, asyncio sends each answer at once (TCP_NODELAY), whatever was not acknowledged yet.
+    sock = socket.socket(family, kind, socket.IPPROTO_TCP if kind == socket.SOCK_STREAM else 0)
     try:
         sock.setblocking(False)
         if family == socket.AF_INET6:

@@ -17,7 +17,7 @@ _COLUMNS = {
     "policy_version": "id, text, effective_from",
     "listing": "id, key, category, offence, began, expires, state, policy_version_id, points, comment",
     "listing_evidence": "listing_id, reason, count, first, last",
-    "listing_change": "serial, at, listing_id, exemption_id, state",
+    "listing_change": "serial, at, listing_id, exemption_id, state, expires",
     "exemption": "id, network, added, ended",
     "zone_pause": "apex",
     "change_serial": "single, serial",

@@ -13,7 +13,7 @@ NAMES = MappingProxyType(
     {
         "unknown_command": N_("Unknown SMTP command"),
         "command_rejected": N_("SMTP command refused"),
-        "bad_address_syntax": N_("Address that cannot be one"),
+        "bad_address_syntax": N_("Address of an impossible form"),
         "data_rejected": N_("Message refused while it was sent"),
         "non_smtp_command": N_("Command of another protocol than SMTP"),
         "vrfy_expn": N_("Addresses asked for by VRFY or EXPN"),
@@ -87,7 +87,7 @@ RECIPIENT = N_(
     "verify” (callouts to our servers), switch it off."
 )
 BOUNCES = N_(
-    "Refuse unwanted mail while it arrives, rather than to answer it: notices of failure and automatic answers to spam "
+    "Refuse unwanted mail while it arrives, rather than answering it: notices of failure and automatic answers to spam "
     "go to forged senders."
 )
 RELAY = N_("Check that your server is no open relay, and that our servers are asked only for recipients of ours.")

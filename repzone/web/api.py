@@ -25,7 +25,7 @@ def fields(site: Site, verdict: Verdict) -> dict[str, object]:
         "client": str(verdict.client),
         "listed": verdict.kind in (Kind.blocked, Kind.test),
         "state": str(verdict.kind),
-        "listings": [_block_fields(site, block, verdict.now) for block in verdict.blocks],
+        "listings": [_block_fields(site, block, verdict) for block in verdict.blocks],
         "expires": utc(verdict.expires) if verdict.blocks else None,
         "left": verdict.expires - verdict.now if verdict.blocks else None,
         "ended": {"category": ended.category, "expires": utc(ended.expires)} if ended else None,
@@ -36,12 +36,12 @@ def fields(site: Site, verdict: Verdict) -> dict[str, object]:
     }
 
 
-def _block_fields(site: Site, block: Block, now: int) -> dict[str, object]:
+def _block_fields(site: Site, block: Block, verdict: Verdict) -> dict[str, object]:
     listing, outlook = block.listing, block.outlook
     told: dict[str, object] = {}
-    if site.detail != "status":
+    if site.detail != "status" and verdict.known.live:  # a snapshot does not know them
         told["reasons"] = _reasons(site, listing)
-    if site.detail == "counts":
+    if site.detail == "counts" and verdict.known.live:
         told |= {
             "threshold": block.rules.threshold if block.rules else None,
             "window": block.rules.window if block.rules else None,
@@ -57,7 +57,7 @@ def _block_fields(site: Site, block: Block, now: int) -> dict[str, object]:
         "offence": listing.offence,
         "began": utc(listing.began),
         "expires": utc(listing.expires),
-        "left": listing.expires - now,
+        "left": listing.expires - verdict.now,
         **told,
         "next": following,
     }
@@ -98,6 +98,9 @@ def document(site: Site) -> dict[str, Any]:
         return {"get": {"summary": summary, "parameters": parameters, "responses": {"200": answer, **errors}}}
 
     text = {"type": "string"}
+    plain = {"text/plain": {"schema": text}}
+    whole = get("Whether an address is blocked, why and until when", "application/json", _schema(), [address])
+    whole["get"]["responses"]["200"]["content"] |= plain  # to who asks for it by Accept
     return {
         "openapi": "3.1.0",
         "info": {
@@ -106,7 +109,7 @@ def document(site: Site) -> dict[str, Any]:
             "description": "No key is needed; 30 questions a minute and 300 a day for each asker.",
         },
         "paths": {
-            PATH: get("Whether an address is blocked, why and until when", "application/json", _schema(), [address]),
+            PATH: whole,
             f"{PATH}.txt": get("The same as plain text", "text/plain", text, [address, lang]),
             f"{PATH}.ics": get("A reminder of the release", "text/calendar", text, [address, lang]),
         },

@@ -26,7 +26,6 @@ from repzone.web.visitors import Limits, visitor
 
 NO_ADDRESS = N_("There is no address in what you entered. Enter one such as 192.0.2.10, or the line of the rejection.")
 SEVERAL = N_("There are several addresses in what you entered. Which one is your server?")
-TOO_OFTEN = N_("You have asked too often. Please wait a moment.")
 
 KEPT = 10
 """Seconds for which a program may keep an answer."""
@@ -72,7 +71,7 @@ class PublicPage:
             return self._page(t, now, page.Asked(text[:200], found=unclear.found, problem=problem), None, None, 400)
         wait = self._wait(request, now)
         if wait:
-            asked = page.Asked(str(subject.client), problem=TOO_OFTEN)
+            asked = page.Asked(str(subject.client), wait=wait)
             return self._page(t, now, asked, None, None, 429, {"retry-after": str(wait)})
         zone = rejection.read_zone(request.query_params.get("zone", subject.zone))
         verdict = await self._judge(subject.client, now)
@@ -110,7 +109,7 @@ class PublicPage:
 
     def _told(self, request: Request, verdict: Verdict, form: str) -> Response:
         t, site = self._language(request), self._site()
-        left = verdict.expires - verdict.now if verdict.blocks else KEPT
+        left = min((block.listing.expires - verdict.now for block in verdict.blocks), default=KEPT)
         headers = {"cache-control": f"private, max-age={min(KEPT, left)}", "vary": "Accept-Language, Accept"}
         if form == "ics":
             if not verdict.blocks:
@@ -192,4 +191,7 @@ async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - only these come here
     if request.url.path.startswith("/api/"):
         return _problem(error.status_code, error.detail, request.url.path[:200], dict(error.headers or {}))
-    return PlainTextResponse(f"{error.status_code} {error.detail}\n", error.status_code, error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == 405 and request.url.path == "/":
+        headers["allow"] = "GET, HEAD, POST"  # two routes, of which the first one knows of itself only
+    return PlainTextResponse(f"{error.status_code} {error.detail}\n", error.status_code, headers)

@@ -11,7 +11,10 @@ MAX_LINE = 75
 
 
 def reminder(verdict: Verdict, t: Language, name: str, url: str) -> str:
-    """Write an event at the release of an address, with an alarm at that minute."""
+    """Write an event at the release of an address, with an alarm at that minute.
+
+    It has no DTEND: that would have to be later than its start (RFC 5545 §3.8.2.2); without one it takes no time.
+    """
     begin, stamp = _stamp(-(-verdict.expires // 60) * 60), _stamp(verdict.now)
     known = hashlib.sha256(f"{verdict.client} {verdict.expires} {name}".encode()).hexdigest()[:32]
     summary = t.gettext("%(ip)s is no longer blocked by %(name)s", ip=verdict.client, name=name)
@@ -24,7 +27,6 @@ def reminder(verdict: Verdict, t: Language, name: str, url: str) -> str:
         f"UID:{known}@repzone",
         f"DTSTAMP:{stamp}",
         f"DTSTART:{begin}",
-        f"DTEND:{begin}",
         f"SUMMARY:{_escape(summary)}",
         f"DESCRIPTION:{_escape(text)}",
         f"URL:{url}",

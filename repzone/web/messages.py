@@ -1,12 +1,14 @@
 """A language in, its words out: messages from the catalogues, instants, spans of time, numbers, ordinals.
 
 Messages are English in code and templates; `locale/LANGUAGE/LC_MESSAGES/repzone.po` has the others. Babel formats dates
-and numbers; spans are our own, since its `format_timedelta` drops minutes.
+and numbers; spans are our own, since its `format_timedelta` drops minutes. No line breaks between a number and its
+unit, nor before the signs that French sets apart.
 """
 
 from __future__ import annotations
 
 import io
+import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -27,8 +29,8 @@ DOMAIN = "repzone"
 FOLDER = Path(__file__).parent / "locale"
 
 _DAY = {"en": "EEEE d MMMM", "fr": "EEEE d MMMM"}
-_TIME = {"en": "HH:mm", "fr": "H 'h' mm"}
-_AT = {"en": " 'at' ", "fr": " 'à' "}
+_TIME = {"en": "HH:mm", "fr": "H\N{NO-BREAK SPACE}'h'\N{NO-BREAK SPACE}mm"}
+_AT = {"en": " at ", "fr": " à "}
 
 
 def marked(text: str) -> str:
@@ -69,8 +71,7 @@ class Language:
         """Write an instant in UTC to the minute, rounded up so that nobody comes too early; the year if it differs."""
         moment, present = (datetime.fromtimestamp(second, UTC) for second in (-(-at // 60) * 60, now))
         year = "" if moment.year == present.year else " y"
-        pattern = f"{_DAY[self.code]}{year}{_AT[self.code]}{_TIME[self.code]} 'UTC'"
-        return str(format_datetime(moment, pattern, locale=self.locale))
+        return f"{self._date(moment, _DAY[self.code] + year)}{_AT[self.code]}{self._time(moment)} UTC"
 
     def interval(self, begin: int, end: int, now: int) -> str:
         """Write an interval in UTC to the minute: the day once if it is the same, one instant if both are."""
@@ -79,12 +80,15 @@ class Language:
             return self.instant(begin // 60 * 60, now)
         if first.date() != last.date():
             return f"{self.instant(begin // 60 * 60, now)} – {self.instant(end // 60 * 60, now)}"
-        times = [str(format_datetime(moment, _TIME[self.code], locale=self.locale)) for moment in (first, last)]
-        return f"{format_date(first, _DAY[self.code], locale=self.locale)}, {times[0]} – {times[1]} UTC"
+        return f"{self._date(first, _DAY[self.code])}, {self._time(first)} – {self._time(last)} UTC"
 
-    def day(self, at: int) -> str:
-        """Write the day of an instant in UTC."""
-        return str(format_date(datetime.fromtimestamp(at, UTC), "d MMMM y", locale=self.locale))
+    def _date(self, moment: datetime, pattern: str) -> str:
+        if self.code == "fr" and moment.day == 1:
+            pattern = pattern.replace("d MMMM", "d'er' MMMM")
+        return str(format_date(moment, pattern, locale=self.locale))
+
+    def _time(self, moment: datetime) -> str:
+        return str(format_datetime(moment, _TIME[self.code], locale=self.locale))
 
     def clock(self, at: int) -> str:
         """Write the time of an instant in UTC, to the second."""
@@ -105,7 +109,7 @@ class Language:
             parts = [f"{hours} h", f"{minutes} min" if minutes else ""]
         else:
             parts = [f"{minutes} min" if minutes else f"{seconds} s"]
-        return " ".join(part for part in parts if part)
+        return " ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts if part)
 
 
 @lru_cache
@@ -120,9 +124,9 @@ def choose(asked: str, accepted: str, default: str) -> Language:
         return language(asked)
     weighed = []
     for part in accepted[:500].split(","):
-        name, _, parameter = part.strip().partition(";")
+        name, _, parameter = (word.strip() for word in part.lower().partition(";"))
         try:
-            quality = float(parameter.strip().removeprefix("q=")) if parameter else 1.0
+            quality = float(parameter.removeprefix("q=")) if parameter else 1.0
         except ValueError:
             quality = 0.0
         if quality > 0 and name:
@@ -137,7 +141,16 @@ def _load(code: str) -> NullTranslations:
         return NullTranslations()
     with file.open("rb") as stream:
         catalogue = read_po(stream, locale=code, domain=DOMAIN)
+    for message in catalogue:
+        words = message.string
+        message.string = tuple(map(_typeset, words)) if isinstance(words, tuple) else _typeset(str(words))
     compiled = io.BytesIO()
     write_mo(compiled, catalogue)
     compiled.seek(0)
     return Translations(compiled, domain=DOMAIN)
+
+
+def _typeset(text: str) -> str:
+    """Put the no-break spaces of French where the catalogue has plain ones: narrow before `;!?`, else whole."""
+    narrow = re.sub(r" (?=[;!?])", "\N{NARROW NO-BREAK SPACE}", text)
+    return re.sub(r" (?=[:»])|(?<=«) ", "\N{NO-BREAK SPACE}", narrow)

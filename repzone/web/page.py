@@ -44,13 +44,14 @@ def environment(language: Language) -> Environment:
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What a visitor asked: the words in the field, the zone that the rejection named, which addresses were found in
-    it; and what was wrong with it, as a message.
+    it; what was wrong with it, as a message; and the seconds to `wait` when it was one question too many.
     """
 
     text: str = ""
     zone: str = ""
     found: tuple[Client, ...] = ()
     problem: str = ""
+    wait: int = 0
 
 
 def link(ip: object, zone: str, lang: str) -> str:
@@ -77,9 +78,9 @@ def render(
             languages=[(code, LANGUAGE_NAMES[code]) for code in LANGUAGES if code != t.code],
             here=here,
             api=f"/api/v1/ip/{name}",
-            asked=name if verdict else asked.text,
+            asked=name if verdict else "".join(char if char.isprintable() else " " for char in asked.text),
             found=asked.found,
-            problem=asked.problem and t.gettext(asked.problem),
+            problem=_problem(t, asked),
             foreign=asked.zone if asked.zone and not any(zone.apex == asked.zone for zone in site.zones) else "",
             heading=_heading(site, t, asked, verdict),
             counts=counts,
@@ -113,12 +114,21 @@ def _words(site: Site, t: Language, now: int, verdict: Verdict | None) -> dict[s
         "reason_names": lambda block: sorted({t.gettext(NAMES[reason]) for reason in block.listing.reasons}),
         "reason_rows": lambda block: _rows(site, t, block),
         "counted_when": lambda block: _counted_when(t, now, block),
-        "next_block": lambda block: _next_block(site, t, block),
+        "next_block": lambda block: _next_block(site, t, now, block),
     }
+
+
+def _problem(t: Language, asked: Asked) -> str:
+    if asked.wait:
+        whole = asked.wait if asked.wait < 60 else -(-asked.wait // 60) * 60
+        return t.gettext("You can ask again in %(span)s.", span=t.span(whole))
+    return asked.problem and t.gettext(asked.problem)
 
 
 def _heading(site: Site, t: Language, asked: Asked, verdict: Verdict | None) -> str:
     """Write the title of the page, which says the verdict."""
+    if asked.wait:
+        return t.gettext("You have asked too often")
     if asked.problem:
         return t.gettext("Which address?")
     if verdict is None:
@@ -181,23 +191,24 @@ def _counted_when(t: Language, now: int, block: Block) -> str:
     return t.gettext("Reasons for this block, %(interval)s", interval=t.interval(first, last, now))
 
 
-def _next_block(site: Site, t: Language, block: Block) -> str:
+def _next_block(site: Site, t: Language, now: int, block: Block) -> str:
     """Say what the next block would cost, and until when that holds."""
     outlook = block.outlook
     assert outlook is not None  # noqa: S101 - the template asks
     steps = ladder(site.policy, block.listing.category)
     length, further = t.span(outlook.length), steps[min(outlook.offence, len(steps) - 1)]
-    before = t.day(outlook.remembered[0]) if outlook.remembered else ""
+    before = t.instant(outlook.remembered[0] // 60 * 60, now) if outlook.remembered else ""
     if further > outlook.length and before:
         text = t.gettext(
-            "If it happens again before %(day)s, the next block lasts %(length)s, then %(further)s. Counting starts at "
-            "zero on release.",
-            **{"day": before, "length": length, "further": t.span(further)},
+            "If it happens again before %(instant)s, the next block lasts %(length)s, then %(further)s. Counting "
+            "starts at zero on release.",
+            **{"instant": before, "length": length, "further": t.span(further)},
         )
     elif before:
         text = t.gettext(
-            "If it happens again before %(day)s, the next block lasts %(length)s. Counting starts at zero on release.",
-            **{"day": before, "length": length},
+            "If it happens again before %(instant)s, the next block lasts %(length)s. Counting starts at zero on "
+            "release.",
+            **{"instant": before, "length": length},
         )
     else:
         text = t.gettext("If it happens again, the next block lasts %(length)s.", length=length)

@@ -1,7 +1,8 @@
 """What a visitor pasted in, the address that it is about out; nothing of it is kept.
 
 That is one address, or a whole rejection: the text of our own answer, Postfix's reply around it, or what a mail server
-made of both. A rejection names other addresses too (the server that refused): these never are the one.
+made of both, as quoted-printable too. A rejection names other addresses (the server that refused): these never are the
+one.
 """
 
 import re
@@ -18,7 +19,7 @@ _FORMS = tuple(
     for form in (
         rf"client\s+host\s+\[(?:IPv6:)?{_ADDRESS}\]\s+blocked\s+using\s+(?P<zone>[a-z0-9._-]{{1,253}})",
         rf"(?:\b|^){_ADDRESS}\s+(?:(?:is\s+)?listed|is\s+in\s+a\s+black\s?list|refused\s+by\s+blackhole)\b",
-        rf"[?&]ip=(?:%5B)?{_ADDRESS}",
+        rf"[?&]ip=(?:3D(?![0-9a-f]{{0,2}}:))?(?:%5B)?{_ADDRESS}",
         rf"\[(?:IPv6:)?{_ADDRESS}\][\s:,;]{{1,4}}(?:\S{{1,64}}\s{{1,4}}){{0,6}}(?:blocked|listed|rejected)\b",
     )
 )
@@ -34,12 +35,15 @@ _ANY = re.compile(
 """An address by itself; `10.2.0.192.bl.example.net` is the name that was looked up, backwards, and holds none."""
 
 _REFUSER = re.compile(
-    r"\bhost\s{1,4}[a-z0-9._-]{1,253}\s?\[[^\]\s]{2,50}\](?::\d{1,5})?(?=\s{1,4}said|:)|\brelay=[^\s,]{1,300}",
+    r"\bhost\s{1,4}[a-z0-9._-]{1,253}\s?\[[^\]\s]{2,50}\](?::\d{1,5})?(?=\s{1,4}said|:)|\brelay=[^\s,]{1,300}"
+    r"|\b(?:connected\s+to|giving\s+up\s+on)\s{1,4}[0-9a-f.:]{2,45}"
+    r"|\b[0-9a-f.:]{2,45}\s{1,4}(?:does\s+not\s+like\s+recipient|failed\s+(?:after\s+I\s+sent|on\s+DATA))",
     re.IGNORECASE,
 )
-"""The server that refused, as the sender's own names it: never the one that is asked about."""
+"""The server that refused, as the sender's own (Postfix, Exim, qmail) names it: never the one that is asked about."""
 
 _QUOTED = re.compile(r"\n[>|\s]+")
+_SOFT_BREAK = re.compile(r"=\r?\n")
 _ZONE = re.compile(
     r"\b(?:blocked\s+using|black\s?list\s+at|listed\s+(?:at|by|in|on)|blackhole\s+site)\s+([a-z0-9_-]+(?:\.[a-z0-9_-]+)+)",
     re.IGNORECASE,
@@ -66,7 +70,8 @@ class UnclearError(ValueError):
 
 def parse(text: str) -> Subject:
     """Find the address that is asked about; UnclearError when there is none, or nobody can tell which."""
-    text = _QUOTED.sub("\n", re.sub("%3a", ":", text[:MOST], flags=re.IGNORECASE)).strip()
+    text = _SOFT_BREAK.sub("", re.sub("%3a", ":", text[:MOST], flags=re.IGNORECASE))
+    text = _QUOTED.sub("\n", text).strip()
     alone = read_address(text)
     if alone is not None:
         return Subject(alone)

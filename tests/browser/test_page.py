@@ -22,7 +22,7 @@ from tests.jobs.samples import reject
 pytestmark = pytest.mark.browser
 
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
-BLOCKED, CLEAR = "192.0.2.7", "192.0.2.8"
+BLOCKED, CLEAR, LONG = "192.0.2.7", "192.0.2.8", "192.0.2.9"
 REJECTION = f"554 5.7.1 Service unavailable; Client host [{BLOCKED}] blocked using bl.example.net; Too many errors"
 WORDS = {
     "en": ("Is your mail server blocked?", "is blocked for too many errors, for the 1st time", "is not blocked by us"),
@@ -38,7 +38,9 @@ def site(pg_server: str, migrated_template: str, tmp_path_factory: pytest.TempPa
         url = with_database(pg_server, name)
         with pages(folder, url) as address:
             (folder / "mail.log").write_text("".join(reject(clock() - 60 + n) for n in range(12)))
-            assert runner(folder, {"REPZONE_DATABASE_URL": url})("ingest", "mail.log").code == 0
+            repzone = runner(folder, {"REPZONE_DATABASE_URL": url})
+            assert repzone("ingest", "mail.log").code == 0
+            assert repzone("ban", LONG, "--reason", "an attack", "--for", "30d").code == 0
             yield address
 
 
@@ -119,7 +121,7 @@ def test_the_time_left_runs_down_and_its_end_is_said_once(chromium: Browser, sit
     page = context.new_page()
     page.clock.install(time=clock())
     page.goto(f"{site}/?ip={BLOCKED}")
-    left = page.locator(".left")
+    left = page.get_by_role("timer")
     ends, now = left.get_attribute("data-ends"), page.locator("html").get_attribute("data-now")
     assert ends
     assert now
@@ -128,11 +130,20 @@ def test_the_time_left_runs_down_and_its_end_is_said_once(chromium: Browser, sit
     page.clock.fast_forward((seconds - 3720) * 1000)
     expect(left).to_contain_text("1 h 1 min left")
     page.clock.fast_forward(3000_000)
-    expect(left).to_contain_text(re.compile("1[12] min [0-9]+ s left"))
+    expect(left).to_contain_text(re.compile(r"1[12]\smin\s[0-9]+\ss left"))
     expect(page.get_by_role("status")).to_have_text("")
     page.clock.fast_forward(800_000)
     expect(page.get_by_role("status")).to_have_text("The block has ended. Check the address again.")
+    expect(page.get_by_text("The block has ended.")).to_have_count(1)
+    expect(page.get_by_role("timer")).to_have_count(0)
     context.close()
+
+
+def test_a_long_time_left_is_told_in_days_as_the_server_tells_it(chromium: Browser, site: str) -> None:
+    for scripts in (True, False):
+        context, page, _ = open_page(chromium, f"{site}/?ip={LONG}", scripts=scripts)
+        expect(page.get_by_role("timer")).to_have_text("29 days 23 h left")
+        context.close()
 
 
 def test_the_keyboard_comes_to_the_answer_first(chromium: Browser, site: str) -> None:
@@ -140,7 +151,9 @@ def test_the_keyboard_comes_to_the_answer_first(chromium: Browser, site: str) ->
     page.keyboard.press("Tab")
     expect(page.locator(":focus")).to_have_text("Skip to the answer")
     page.keyboard.press("Enter")
-    assert page.url.endswith("#main")
+    assert page.url.endswith("#v")
+    page.keyboard.press("Tab")
+    expect(page.locator(":focus")).not_to_have_attribute("id", "ip")  # the question lies behind
     context.close()
 
 

@@ -65,6 +65,9 @@ def test_the_document_names_what_there_is(api: TestClient) -> None:
         answer = api.get(path.replace("{address}", SPAM))
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith(kind)
+    by_accept = api.get(f"/api/v1/ip/{SPAM}", headers={"accept": "text/plain"})
+    kinds = document["paths"][PATH]["get"]["responses"]["200"]["content"]
+    assert by_accept.headers["content-type"].partition(";")[0] in kinds
 
 
 def test_a_block_is_told_with_its_end_and_what_the_next_would_cost(api: TestClient) -> None:
@@ -97,10 +100,19 @@ def test_no_answer_is_kept_beyond_the_end_of_the_block(engine: Engine, tmp_path:
         assert api.get(f"/api/v1/ip/{SPAM}").json()["state"] == "clear"
 
 
+def test_of_two_blocks_no_answer_is_kept_beyond_the_end_of_the_first(engine: Engine, tmp_path: Path) -> None:
+    fill(engine)
+    with asking(engine, tmp_path, now=NOW + 86) as api:
+        answer = api.get(f"/api/v1/ip/{BOTH}")
+        assert [listing["left"] for listing in answer.json()["listings"]] == [3600 - 86, 4]
+        assert answer.headers["cache-control"] == "private, max-age=4"
+
+
 def test_text_is_given_to_who_asks_for_it_in_either_way_and_either_language(api: TestClient) -> None:
     by_name = api.get(f"/api/v1/ip/{SPAM}.txt?lang=fr")
     by_header = api.get(f"/api/v1/ip/{SPAM}?lang=fr", headers={"accept": "text/plain"})
     assert by_name.text == by_header.text
+    assert {"Accept", "Accept-Language"} <= set(by_header.headers["vary"].split(", "))
     assert by_name.text.startswith("192.0.2.1 est bloquée pour envoi de spam, pour la 2e fois\n")
     assert "<" not in by_name.text
     for address in STATES:

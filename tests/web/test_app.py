@@ -54,7 +54,11 @@ def words(page: TestClient, ip: str, lang: str = "en") -> str:
         ("10.0.0.1", "en", "10.0.0.1 is never blocked"),
         ("127.0.0.2", "en", "127.0.0.2 is a test entry"),
         ("", "en", "Is your mail server blocked?"),
-        ("", "en", "3 IPv4 addresses are blocked now; IPv6: 1."),
+        (SPAM, "en", "If it happens again before Friday 20 November at 14:13 UTC, the next block"),
+        (EXEMPT, "en", "Still refused?"),
+        ("", "en", "mailbox of ours, write to https://www.example.net/abuse , with all headers"),
+        (NOTHING, "en", "If our server remembers its refusal, it may take up to 5 min."),
+        ("", "en", "Addresses and networks blocked now: IPv4 3, IPv6 1."),
     ],
 )
 def test_the_page_says_how_it_stands(page: TestClient, ip: str, lang: str, said: str) -> None:
@@ -76,6 +80,12 @@ def test_an_operator_chooses_what_is_told(engine: Engine, tmp_path: Path, detail
         assert told in said
         assert untold not in said
         assert not re.search(r"\d points", said)
+        text, fields = (page.get(f"/api/v1/ip/{SPAM}{form}") for form in (".txt", ""))
+        assert not re.search(r"× \d|\d points?", text.text)
+        assert ("Message refused as spam" in text.text) == (detail == "reasons")
+        (listing,) = fields.json()["listings"]
+        assert listing.get("reasons") == (["spam_detected", "spam_rejected"] if detail == "reasons" else None)
+        assert "threshold" not in listing
 
 
 def test_neither_log_lines_nor_operators_words_nor_traps_come_out(page: TestClient) -> None:
@@ -117,9 +127,17 @@ def test_what_is_pasted_leads_to_its_address_and_to_nothing_else_of_it(page: Tes
     assert not [link for link in links if "secret" in link]
 
 
+def test_what_cannot_be_seen_is_not_shown_again(page: TestClient) -> None:
+    answer = page.get("/", params={"ip": "a\x00b\u202ec\u200bd\x1b[0m"})
+    assert answer.status_code == 400
+    assert 'value="a b c d [0m"' in answer.text
+
+
 def test_a_rejection_by_somebody_elses_list_is_named_as_such(page: TestClient) -> None:
     answer = page.post("/", data={"ip": REPLY.format(zone="zen.example.org").replace(SPAM, NOTHING)})
     assert "names the list zen.example.org, which is not ours" in page.get(answer.headers["location"]).text
+    for ours in ("", "&zone=bl.example.net", "&zone=BL.example.NET", "&zone=wl.example.net"):
+        assert "which is not ours" not in page.get(f"/?ip={NOTHING}{ours}").text
 
 
 def test_a_flood_is_refused_and_no_fault_of_ours(page: TestClient) -> None:
@@ -145,6 +163,9 @@ def test_a_visitor_may_ask_thirty_times_a_minute_and_the_next_may_too(page: Test
     for answer in (page_answer, api_answer, page.get(f"/?ip={NOTHING}", headers={"x-forwarded-for": "198.51.100.7"})):
         assert answer.status_code == 429  # what a stranger says of himself is not believed
         assert 0 < int(answer.headers["retry-after"]) <= 60
+    wait = page_answer.headers["retry-after"]
+    assert '<h1 id="v">You have asked too often</h1>' in page_answer.text
+    assert f"You can ask again in {wait}\N{NO-BREAK SPACE}s." in page_answer.text or wait == "60"
     assert page.get("/").status_code == 200
 
 
@@ -178,17 +199,20 @@ async def _fail(*_: object) -> None:
 
 
 def test_head_says_what_get_says_and_nothing_else_acts(page: TestClient) -> None:
-    for path in ("/", f"/?ip={SPAM}", f"/api/v1/ip/{SPAM}", f"/api/v1/ip/{SPAM}.ics"):
+    for path in ("/?", f"/?ip={SPAM}", f"/api/v1/ip/{SPAM}", f"/api/v1/ip/{SPAM}.ics"):
         head, get = page.head(path), page.get(path)
         assert (head.status_code, head.headers["content-type"]) == (get.status_code, get.headers["content-type"])
         assert not head.content
-        for method in ("PUT", "DELETE", "PATCH"):
-            assert page.request(method, path).status_code == 405
+        for method in ("PUT", "DELETE", "PATCH", "OPTIONS"):
+            refused = page.request(method, path)
+            assert refused.status_code == 405
+            assert set(refused.headers["allow"].split(", ")) == {"GET", "HEAD", *(["POST"] if path[1] == "?" else [])}
 
 
 def test_the_language_is_the_readers_and_a_link_keeps_it(page: TestClient) -> None:
     french = page.get("/", headers={"accept-language": "de, fr-CA;q=0.8, en;q=0.5"})
     assert french.headers["content-language"] == "fr"
+    assert "Accept-Language" in french.headers["vary"]
     assert 'lang="fr"' in french.text
     chosen = page.get(f"/?ip={SPAM}&lang=en", headers={"accept-language": "fr"}).text
     assert f'href="/?ip={SPAM}&amp;lang=fr"' in chosen

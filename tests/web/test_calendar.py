@@ -28,6 +28,7 @@ def test_it_is_at_the_first_minute_at_which_nothing_blocks() -> None:
     assert "DTSTART:20260725T172200Z\r\n" in text
     assert "SUMMARY:192.0.2.10 is no longer blocked by example.net\r\n" in text
     assert "DTSTAMP:20260725T172000Z\r\n" in text
+    assert "DTEND" not in text  # it would have to be later than DTSTART
 
 
 @given(

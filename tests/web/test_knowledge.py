@@ -42,9 +42,10 @@ def test_without_its_database_the_page_answers_from_the_snapshot_and_says_how_ol
         assert "is not blocked by us" in clear.text
         for answer in (blocked, clear, page.get(f"/api/v1/ip/{SPAM}.txt")):
             assert answer.status_code == 200
-            assert "a copy of the list that is 2 h 5 min old" in answer.text
+            assert "a copy of the list that is 2 h 5 min old" in answer.text.replace("\N{NO-BREAK SPACE}", " ")
         told = page.get(f"/api/v1/ip/{SPAM}").json()
         assert (told["live"], told["age"], told["serial"]) == (False, AGE, 812)
+        assert not {"reasons", "threshold"} & set(told["listings"][0])  # nobody says that there are none
         assert state(page, EXEMPT) == "exempt"
 
 

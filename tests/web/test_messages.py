@@ -13,6 +13,7 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
 import repzone.web
+from repzone.web.advice import RECIPIENT
 from repzone.web.messages import DOMAIN, FOLDER, LANGUAGES, choose, language
 
 WEB = Path(repzone.web.__file__).parent
@@ -68,7 +69,7 @@ def forms(text: object) -> tuple[str, ...]:
 
 
 def fields(text: str) -> set[str]:
-    return set(re.findall(r"%\(\w+\)s|\{[hms]\}", text))
+    return set(re.findall(r"%\(\w+\)s|\{[dhms]\}", text))
 
 
 @pytest.mark.parametrize(
@@ -89,20 +90,50 @@ def fields(text: str) -> set[str]:
     ],
 )
 def test_a_span_has_its_two_largest_units(seconds: int, en: str, fr: str) -> None:
-    assert language("en").span(seconds) == en
-    assert language("fr").span(seconds) == fr
+    assert plain(language("en").span(seconds)) == en
+    assert plain(language("fr").span(seconds)) == fr
+
+
+def plain(text: str) -> str:
+    """Put a plain space for each that no line may break at."""
+    return text.replace("\u202f", " ").replace("\u00a0", " ")
+
+
+def test_no_line_breaks_between_a_number_and_its_unit() -> None:
+    assert language("en").span(11_520) == "3\u00a0h 12\u00a0min"
+    assert language("fr").span(200_000) == "2\u00a0jours 7\u00a0h"
+    assert language("fr").instant(AT, AT).endswith("à 18\u00a0h\u00a020 UTC")
+
+
+@pytest.mark.parametrize("code", OTHERS)
+def test_french_signs_never_begin_a_line(code: str) -> None:
+    for message in used():
+        one, many = message if isinstance(message, tuple) else (message, message)
+        for text in (language(code).gettext(one), *(language(code)._catalogue.ngettext(one, many, n) for n in (1, 2))):
+            assert not re.search("« | [:;!?»]", text), text
+    assert language("fr").gettext("Which address?") == "Quelle adresse\u202f?"
+    assert "« sender verify »" in plain(language("fr").gettext(RECIPIENT))
+    assert "«\u00a0sender verify\u00a0»" in language("fr").gettext(RECIPIENT)
 
 
 def test_an_instant_is_rounded_up_so_that_nobody_comes_too_early() -> None:
     assert language("en").instant(AT, AT) == "Saturday 25 July at 18:20 UTC"
-    assert language("fr").instant(AT, AT) == "samedi 25 juillet à 18 h 20 UTC"
+    assert plain(language("fr").instant(AT, AT)) == "samedi 25 juillet à 18 h 20 UTC"
     assert language("en").instant(AT + 1, AT) == "Saturday 25 July at 18:20 UTC"
     assert language("en").instant(AT + 2, AT) == "Saturday 25 July at 18:21 UTC"
 
 
 def test_the_year_is_told_when_it_is_another() -> None:
     assert language("en").instant(AT + 365 * 86400, AT) == "Sunday 25 July 2027 at 18:20 UTC"
-    assert language("fr").day(AT) == "25 juillet 2026"
+    assert language("en").instant(AT + 160 * 86400, AT) == "Friday 1 January 2027 at 18:20 UTC"
+
+
+def test_the_first_of_a_month_is_an_ordinal_in_french() -> None:
+    first = AT + 7 * 86400
+    assert plain(language("fr").instant(first, AT)) == "samedi 1er août à 18 h 20 UTC"
+    assert plain(language("fr").instant(AT + 160 * 86400, AT)) == "vendredi 1er janvier 2027 à 18 h 20 UTC"
+    assert plain(language("fr").interval(first - 2400, first, AT)) == "samedi 1er août, 17 h 39 – 18 h 19 UTC"
+    assert plain(language("fr").instant(AT + 17 * 86400, AT)) == "mardi 11 août à 18 h 20 UTC"
 
 
 def test_an_interval_says_its_day_once() -> None:
@@ -130,6 +161,8 @@ def test_numbers_and_ordinals_are_written_as_the_language_does() -> None:
         ("", "de", "en"),
         ("", "*;q=1", "en"),
         ("", "fr;q=x;;,,", "en"),
+        ("", "en ; q=0.5, fr ; Q=0.9", "fr"),
+        ("", "EN;q=nan, FR-ca;q=0.1", "fr"),
         ("fr", "en", "fr"),
         ("de", "fr", "fr"),
     ],

@@ -46,6 +46,13 @@ REPLY = (
         (f"> 554 198.51.100.5 Client host\n> [{V4}] blocked\n>> using\n> bl.example.net", V4, "bl.example.net"),
         ("https://postmaster.example.net/?ip=2001%3Adb8%3A%3A10&lang=fr", V6, ""),
         (f"H=mail.example.com {V4}:25", V4, ""),
+        (f"https://postmaster.example.net/?ip=3D{V4}", V4, ""),
+        (f"https://postmaster.example.net/?ip=3D{V6}&lang=3Dfr", V6, ""),
+        ("https://postmaster.example.net/?ip=3D192.0=\r\n.2.10", V4, ""),
+        ("https://postmaster.example.net/?ip=3d20::1", "3d20::1", ""),
+        (f"Connected to 198.51.100.5 but sender was rejected.\nRemote host said: 550 Mail from {V4} refused", V4, ""),
+        (f"198.51.100.5 does not like recipient.\nRemote host said: 550 {V4} refused\nGiving up on 198.51.100.5.", V4,
+         ""),
     ],
 )  # fmt: skip
 def test_the_address_that_was_refused_is_found(text: str, client: str, zone: str) -> None:

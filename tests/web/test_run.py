@@ -71,6 +71,23 @@ def test_each_application_answers_where_it_listens() -> None:
     during([Listener(app("one"), ANYWHERE * 2, "web_listen"), Listener(app("two"), ANYWHERE, "console_listen")], act)
 
 
+def test_no_answer_waits_for_its_header_to_be_acknowledged(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once, made = [], run._Protocol.connection_made
+
+    def connection_made(protocol: run._Protocol, transport: asyncio.Transport) -> None:
+        at_once.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        made(protocol, transport)
+
+    monkeypatch.setattr(run._Protocol, "connection_made", connection_made)
+
+    async def act(bound: list[list[Address]]) -> None:
+        assert (await ask(bound[0][0])).endswith(b"one")
+
+    during([Listener(app("one"), ANYWHERE, "web_listen")], act)
+    assert at_once
+    assert all(at_once)
+
+
 def test_a_request_whose_header_does_not_come_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "HEADER_TIME", 0.05)
 

@@ -41,7 +41,7 @@ def test_any_question_is_answered_as_the_document_says(tmp_path: Path, suffix: s
         schema = schemathesis.openapi.from_asgi("/api/v1/openapi.json", browser.app)
         operation = schema["/api/v1/ip/{address}" + suffix]["GET"]
 
-        @settings(max_examples=QUESTIONS, derandomize=True, database=None, deadline=None, phases=[Phase.generate])
+        @settings(max_examples=QUESTIONS, derandomize=True, database=None, phases=[Phase.generate])
         @given(case=operation.as_strategy())
         def ask(case: schemathesis.Case[Any]) -> None:
             case.call_and_validate(checks=CHECKS)

@@ -11,14 +11,15 @@ import pytest
 from sqlalchemy import text
 
 from repzone.fastpath import make_table
-from repzone.model import Client
+from repzone.model import Client, Listing
 from repzone.policy.rules import SHIPPED
+from repzone.reasons import Category
 from repzone.store.changes import set_paused
 from repzone.store.engine import Engine
 from repzone.store.policies import load_policy
 from repzone.store.zone import load_rows
 from repzone.web.knowledge import Knowledge
-from repzone.web.verdict import Kind, Verdict, judge
+from repzone.web.verdict import Kind, Known, Verdict, judge
 from repzone.wire.ask import encode_query, parse_reply
 from repzone.wire.respond import View, respond
 from repzone.zone import rows
@@ -115,6 +116,16 @@ def _answers(client: Client, apex: str, now: int, view: View) -> set[str]:
     reply = respond(encode_query(name, "A", 7), ASKER, now, view, udp=True)
     assert reply is not None
     return set(parse_reply(reply, 7).answers)
+
+
+def test_of_a_block_that_no_zone_published_nobody_learns_afterwards(tmp_path: Path) -> None:
+    client, nothing = Client.from_text("192.0.2.1"), make_table().lookup(Client.from_text("192.0.2.1"), NOW)
+    cases: tuple[tuple[Category, bool], ...] = (("spam", True), ("auth", False))
+    for category, told in cases:
+        ended = Listing(client, category, 1, NOW - 60, NOW - 30, "expired")
+        known = Known(nothing, frozenset(), 1, 0, live=True, ended=ended)
+        verdict = judge(client, NOW, known, site(tmp_path, zones=(SPAM,)).zones, 60)
+        assert (verdict.kind, verdict.ended is not None) == (Kind.clear, told)
 
 
 def test_the_end_that_is_told_is_the_second_at_which_the_dns_says_no_more(engine: Engine, tmp_path: Path) -> None:

@@ -18,13 +18,16 @@
     const seconds = Math.ceil((ends - Date.now() - skew) / 1000);
     if (seconds <= 0) {
       const status = document.querySelector("[data-say]");
-      status.textContent = left.textContent = status.dataset.say;
-      left.removeAttribute("role");
+      status.textContent = status.dataset.say;
+      left.parentNode.remove();
       return;
     }
-    const long = seconds >= 3600;
-    const words = { h: Math.floor(seconds / 3600), m: Math.floor(seconds / 60) % 60, s: seconds % 60 };
-    left.textContent = left.dataset[long ? "long" : "short"].replace(/{(.)}/g, (_, unit) => words[unit]);
+    const hours = Math.floor(seconds / 3600);
+    const form = hours >= 48 ? "days" : hours ? "long" : "short"; // as the server has it
+    const words = { d: Math.floor(hours / 24), h: hours, m: Math.floor(seconds / 60) % 60, s: seconds % 60 };
+    if (form === "days") words.h %= 24;
+    const text = left.dataset[form].replace(/{(.)}/g, (_, unit) => words[unit]);
+    left.textContent = text.replace(/(\d) /g, "$1\u00a0"); // no line breaks between a number and its unit
     setTimeout(tick, 1000 - ((Date.now() + skew) % 1000));
   };
   tick();
