@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import structlog
+
 from repzone import shipped
 from repzone.clock import Clock
 from repzone.config import EMBEDDED, Settings, load_policy
@@ -11,6 +13,8 @@ from repzone.jobs import exempt
 from repzone.store.embedded import running
 from repzone.store.engine import Engine, answering, connect, require_current
 from repzone.store.policies import load_policy as store_policy
+
+log = structlog.get_logger()
 
 
 @contextmanager
@@ -45,12 +49,21 @@ def open_database(settings: Settings, clock: Clock) -> Iterator[Engine]:
         yield engine
 
 
-def prepare(engine: Engine, settings: Settings, now: int) -> None:
-    """Check the tables, and put the configured policy and own networks in force where they differ."""
-    text, source = load_policy(settings)
+def prepare(engine: Engine, settings: Settings, now: int, *, serving: bool = False) -> None:
+    """Check the tables, and put the configured policy and own networks in force where they differ.
+
+    Whoever only serves what was decided goes on with the policy in force when the configured one is faulty.
+    """
     require_current(engine, shipped.folder("migrations"))
-    with answering(), engine.begin() as connection:
-        store_policy(connection, text, source, now)
+    try:
+        text, source = load_policy(settings)
+    except ConfigError as error:
+        if not serving:
+            raise
+        log.error("policy.refused", error=str(error))
+    else:
+        with answering(), engine.begin() as connection:
+            store_policy(connection, text, source, now)
     exempt.configure(engine, settings.own_networks, now)
 
 

@@ -229,7 +229,7 @@ class _Service:
             self._asked = self._served.feed.turned = time.monotonic()
             try:
                 with open_server(self._settings) as engine:
-                    prepare(engine, self._settings, clock())
+                    prepare(engine, self._settings, clock(), serving=True)
                     self._engine, self._said = engine, ""
                     feed, again = self._served.feed, partial(revive, self._settings)
                     follow(engine, feed, clock, time.monotonic, self._ending, again)

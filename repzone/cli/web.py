@@ -88,7 +88,7 @@ class WebService:
         while not self._ending.is_set():
             try:
                 with open_server(self._settings) as engine:
-                    prepare(engine, self._settings, clock())
+                    prepare(engine, self._settings, clock(), serving=True)
                     with answering():
                         reading, confined = connect_reading(engine)
                     if not confined:
