@@ -58,22 +58,20 @@ def runner(folder: Path, environment: dict[str, str]) -> Run:
 
 
 @pytest.fixture
-def run(tmp_path: Path, migrated_url: str) -> Run:
-    """Runs commands in an empty folder, on this test's own database."""
+def run_process(tmp_path: Path, migrated_url: str) -> Run:
+    """Runs commands in an empty folder, on this test's own database: each a process, as an operator has it."""
     return runner(tmp_path, {"REPZONE_DATABASE_URL": migrated_url})
 
 
 @pytest.fixture
-def run_here(
-    tmp_path: Path, migrated_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Run:
-    """Runs short commands in this process, in the folder and on the database of `run`: where many are needed."""
+def run(tmp_path: Path, migrated_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs commands in this process, with folder and database of `run_process`: what they print is the point."""
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("REPZONE_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("REPZONE_DATABASE_URL", migrated_url)
 
-    def run(*words: str, text: str = "", **more: str) -> Done:
+    def call(*words: str, text: str = "", **more: str) -> Done:
         with monkeypatch.context() as patch, tempfile.TemporaryFile("w+", encoding="utf-8") as stdin:
             stdin.write(text)
             stdin.seek(0)
@@ -85,7 +83,7 @@ def run_here(
             code = run_main(words)
             return Done(code, *capsys.readouterr())
 
-    return run
+    return call
 
 
 @pytest.fixture

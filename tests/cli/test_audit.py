@@ -8,27 +8,27 @@ from repzone.store.engine import Engine
 from tests.cli.conftest import Run
 
 
-def test_every_act_is_there_with_who_what_when_and_why_the_newest_first(run_here: Run, engine: Engine) -> None:
-    assert "Nothing was done by hand since " in run_here("audit").out
-    run_here("ban", "192.0.2.1", "--reason", "floods\x1b[31m us", SUDO_USER="ada")
-    run_here("unban", "192.0.2.1", "--because", "our customer", SUDO_USER="ben")
-    newest, oldest = run_here("audit", "-o", "json").objects
+def test_every_act_is_there_with_who_what_when_and_why_the_newest_first(run: Run, engine: Engine) -> None:
+    assert "Nothing was done by hand since " in run("audit").out
+    run("ban", "192.0.2.1", "--reason", "floods\x1b[31m us", SUDO_USER="ada")
+    run("unban", "192.0.2.1", "--because", "our customer", SUDO_USER="ben")
+    newest, oldest = run("audit", "-o", "json").objects
     assert (newest["author"], newest["verb"], newest["subject"], newest["reason"]) == (
         *("ben", "unban", "192.0.2.1", "our customer"),
     )
     assert (oldest["author"], oldest["verb"], oldest["subject"]) == ("ada", "ban", "192.0.2.1")
     assert set(oldest) == {"at", "author", "verb", "subject", "reason", "details"}
-    shown = run_here("audit").out
+    shown = run("audit").out
     assert shown.index("ben") < shown.index("ada")
     assert "floods\\x1b[31m us" in shown
-    assert len(run_here("audit", "--limit", "1", "-o", "json").objects) == 1
+    assert len(run("audit", "--limit", "1", "-o", "json").objects) == 1
     with engine.begin() as connection:
         connection.execute(text("UPDATE act SET at = at - interval '40 days' WHERE author = 'ada'"))
-    assert [act["author"] for act in run_here("audit", "-o", "json").objects] == ["ben"]
-    assert [act["author"] for act in run_here("audit", "--since", "41d", "-o", "json").objects] == ["ben", "ada"]
+    assert [act["author"] for act in run("audit", "-o", "json").objects] == ["ben"]
+    assert [act["author"] for act in run("audit", "--since", "41d", "-o", "json").objects] == ["ben", "ada"]
 
 
-def test_what_the_configuration_exempts_is_an_act_too(run_here: Run) -> None:
-    run_here("listings", REPZONE_OWN_NETWORKS="192.0.2.0/24")
-    (act,) = run_here("audit", "-o", "json", REPZONE_OWN_NETWORKS="192.0.2.0/24").objects
+def test_what_the_configuration_exempts_is_an_act_too(run: Run) -> None:
+    run("listings", REPZONE_OWN_NETWORKS="192.0.2.0/24")
+    (act,) = run("audit", "-o", "json", REPZONE_OWN_NETWORKS="192.0.2.0/24").objects
     assert (act["author"], act["verb"], act["details"]["added"]) == ("own_networks", "configure", ["192.0.2.0/24"])

@@ -17,25 +17,25 @@ def lasts(listing: dict[str, str]) -> int:
     return int((expires - began).total_seconds())
 
 
-def test_a_ban_is_listed_at_once_and_ended_by_unban(run_here: Run) -> None:
-    (banned,) = run_here("ban", "192.0.2.1", "--reason", "floods us", "--for", "4h", "-o", "json").objects
+def test_a_ban_is_listed_at_once_and_ended_by_unban(run: Run) -> None:
+    (banned,) = run("ban", "192.0.2.1", "--reason", "floods us", "--for", "4h", "-o", "json").objects
     assert (banned["client"], banned["category"], banned["comment"]) == ("192.0.2.1", "manual", "floods us")
     assert lasts(banned) == 4 * 3600
-    assert "is listed for manual, until" in run_here("check", "192.0.2.1").out
-    again = run_here("ban", "192.0.2.1", "--because", "floods us still").out.splitlines()
+    assert "is listed for manual, until" in run("check", "192.0.2.1").out
+    again = run("ban", "192.0.2.1", "--because", "floods us still").out.splitlines()
     assert again[0].startswith("192.0.2.1 is banned until ")
     assert again[0].endswith(" (1 d): floods us still.")
     assert again[1].endswith(": floods us.")
-    done = run_here("unban", "192.0.2.1")
+    done = run("unban", "192.0.2.1")
     assert (done.code, done.out.startswith("192.0.2.1 is no longer listed for manual, as it was until ")) == (0, True)
-    done = run_here("unban", "192.0.2.1")
+    done = run("unban", "192.0.2.1")
     assert (done.code, done.out) == (0, "192.0.2.1 is not listed.\n")
 
 
-def test_an_ipv6_address_is_banned_and_unbanned_as_its_network(run_here: Run) -> None:
-    said = run_here("ban", "2001:db8:1:2::9", "--reason", "scans").out
+def test_an_ipv6_address_is_banned_and_unbanned_as_its_network(run: Run) -> None:
+    said = run("ban", "2001:db8:1:2::9", "--reason", "scans").out
     assert said.startswith("2001:db8:1:2::9 is banned as its network 2001:db8:1:2::/64 until ")
-    (done,) = run_here("unban", "2001:db8:1:2::77", "-o", "json").objects
+    (done,) = run("unban", "2001:db8:1:2::77", "-o", "json").objects
     assert [one["client"] for one in done["ended"]] == ["2001:db8:1:2::/64"]
     assert done["ended"][0]["state"] == "released"
 
@@ -56,46 +56,42 @@ def test_an_ipv6_address_is_banned_and_unbanned_as_its_network(run_here: Run) ->
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_cannot_be_banned_is_refused_with_the_way_out(
-    run_here: Run, words: list[str], code: int, said: str
-) -> None:
-    done = run_here("ban", *words, "--reason", "x", REPZONE_OWN_NETWORKS="203.0.113.0/24")
+def test_what_cannot_be_banned_is_refused_with_the_way_out(run: Run, words: list[str], code: int, said: str) -> None:
+    done = run("ban", *words, "--reason", "x", REPZONE_OWN_NETWORKS="203.0.113.0/24")
     assert done.code == code, done.err
     assert said in done.err
 
 
-def test_a_whole_network_is_banned_with_yes_and_an_address_in_it_is_not_unbanned_alone(run_here: Run) -> None:
-    run_here("allow", "add", "198.51.100.8", "--comment", "our backup")
-    assert "Still exempt inside it: 198.51.100.8." in run_here("ban", "198.51.100.0/24", "--reason", "x", "--yes").out
-    done = run_here("unban", "198.51.100.9")
+def test_a_whole_network_is_banned_with_yes_and_an_address_in_it_is_not_unbanned_alone(run: Run) -> None:
+    run("allow", "add", "198.51.100.8", "--comment", "our backup")
+    assert "Still exempt inside it: 198.51.100.8." in run("ban", "198.51.100.0/24", "--reason", "x", "--yes").out
+    done = run("unban", "198.51.100.9")
     assert done.code == 1
     assert "198.51.100.9 is not listed itself, but listed as part of 198.51.100.0/24 for manual until " in done.out
-    assert run_here("unban", "198.51.0.0/16").out.startswith(
-        "198.51.0.0/16 is not listed.\nInside it there is 1 listing."
-    )
-    assert run_here("unban", "198.51.100.0/24").code == 0
+    assert run("unban", "198.51.0.0/16").out.startswith("198.51.0.0/16 is not listed.\nInside it there is 1 listing.")
+    assert run("unban", "198.51.100.0/24").code == 0
 
 
-def test_many_are_only_shown_until_yes_and_then_ended_as_one_act(run: Run, run_here: Run, tmp_path: Path) -> None:
+def test_many_are_only_shown_until_yes_and_then_ended_as_one_act(run_process: Run, run: Run, tmp_path: Path) -> None:
     (tmp_path / "a.log").write_text(offences("192.0.2.7", 12) + offences("192.0.2.9", 12, minutes=600))
     (tmp_path / "b.log").write_text(offences("192.0.2.8", 12))
-    run("ingest", "a.log", "b.log")
+    run_process("ingest", "a.log", "b.log")
     choice = ["unban", "--since", "1d", "--reason", "unknown_recipient", "--source", str(tmp_path / "a.log")]
-    shown = run_here(*choice, "--false-positive").out.splitlines()
+    shown = run(*choice, "--false-positive").out.splitlines()
     assert shown[:2] == ["Would end 1 listing (errors 1).", "Would take back 1 listing that had ended."]
     assert shown[-1] == "Nothing is changed yet: --yes does it."
-    (plan,) = run_here(*choice, "-o", "json").objects
+    (plan,) = run(*choice, "-o", "json").objects
     assert plan == {"dry_run": True, "listings": {"errors": 1}, "held": 0, "ended": 0, "clients": ["192.0.2.7"]}
-    assert len(run_here("listings", "-o", "json").objects) == 2
-    done = run_here(*choice, "--category", "errors", "--false-positive", "--because", "a faulty rule", "--yes").out
+    assert len(run("listings", "-o", "json").objects) == 2
+    done = run(*choice, "--category", "errors", "--false-positive", "--because", "a faulty rule", "--yes").out
     assert done.startswith("Ended 1 listing (errors 1): a faulty rule.\nTaken back 1 listing that had ended.\n")
-    states = {one["client"]: one["state"] for one in run_here("listings", "--all", "-o", "json").objects}
+    states = {one["client"]: one["state"] for one in run("listings", "--all", "-o", "json").objects}
     assert states == {"192.0.2.7": "reversed", "192.0.2.8": "active", "192.0.2.9": "reversed"}
-    (act,) = run_here("audit", "-o", "json").objects
+    (act,) = run("audit", "-o", "json").objects
     assert (act["verb"], act["reason"]) == ("unban", "a faulty rule")
     assert act["subject"].endswith(f", category errors, reason unknown_recipient, source {tmp_path / 'a.log'}")
     assert act["details"] == {"listings": {"errors": 2}, "false_positive": True}
-    assert run_here(*choice).out == "No listing is like that.\n"
+    assert run(*choice).out == "No listing is like that.\n"
 
 
 @pytest.mark.parametrize(
@@ -112,9 +108,7 @@ def test_many_are_only_shown_until_yes_and_then_ended_as_one_act(run: Run, run_h
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_an_unban_that_cannot_be_meant_says_how_to_write_it(
-    run_here: Run, words: list[str], code: int, said: str
-) -> None:
-    done = run_here("unban", *words)
+def test_an_unban_that_cannot_be_meant_says_how_to_write_it(run: Run, words: list[str], code: int, said: str) -> None:
+    done = run("unban", *words)
     assert done.code == code, done.err
     assert said in done.err

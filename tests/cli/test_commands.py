@@ -6,15 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pytest
-
 from tests.cli.conftest import Run
-
-
-@pytest.fixture
-def run(run_here: Run) -> Run:
-    """Runs commands in this process: what they print is the point."""
-    return run_here
 
 
 def ago(minutes: int) -> str:

@@ -26,23 +26,23 @@ OLD = 40 * 24 * 60
 """Minutes: older than events are kept."""
 
 
-def test_prune_says_what_is_old_and_what_it_dropped(run_here: Run, tmp_path: Path) -> None:
+def test_prune_says_what_is_old_and_what_it_dropped(run: Run, tmp_path: Path) -> None:
     (tmp_path / "old.log").write_text(offences("192.0.2.7", 12, minutes=OLD))
-    run_here("ingest", "old.log", "--no-calculate")
-    (kept,) = run_here("db", "prune", "-o", "json").objects
+    run("ingest", "old.log", "--no-calculate")
+    (kept,) = run("db", "prune", "-o", "json").objects
     assert (kept["days"], len(kept["needed"])) == ([], 1)
-    assert "Kept 1 old day: clients wait for a decision" in run_here("db", "prune").out
-    run_here("calculate")  # which prunes no more today
-    assert "Would drop 1 day of events" in run_here("db", "prune", "--dry-run").out
-    (dropped,) = run_here("db", "prune", "-o", "json").objects
+    assert "Kept 1 old day: clients wait for a decision" in run("db", "prune").out
+    run("calculate")  # which prunes no more today
+    assert "Would drop 1 day of events" in run("db", "prune", "--dry-run").out
+    (dropped,) = run("db", "prune", "-o", "json").objects
     assert (len(dropped["days"]), dropped["left"], dropped["busy"], dropped["dry_run"]) == (1, [], False, False)
-    assert "Dropped 0 days of events; rows of tables: none." in run_here("db", "prune").out
-    assert [one["state"] for one in run_here("listings", "--all", "-o", "json").objects] == ["expired"]
+    assert "Dropped 0 days of events; rows of tables: none." in run("db", "prune").out
+    assert [one["state"] for one in run("listings", "--all", "-o", "json").objects] == ["expired"]
 
 
-def test_ingest_and_calculate_prune_once_a_day_by_themselves(run_here: Run, migrated_url: str, tmp_path: Path) -> None:
+def test_ingest_and_calculate_prune_once_a_day_by_themselves(run: Run, migrated_url: str, tmp_path: Path) -> None:
     (tmp_path / "old.log").write_text(offences("192.0.2.7", 12, minutes=OLD))
-    run_here("ingest", "old.log")
+    run("ingest", "old.log")
     with psycopg.connect(migrated_url, autocommit=True) as connection:
 
         def events() -> object:
@@ -51,15 +51,15 @@ def test_ingest_and_calculate_prune_once_a_day_by_themselves(run_here: Run, migr
         assert events() == (12,), "on the first day it is still to be seen"
         assert connection.execute("SELECT state::text FROM listing").fetchall() == [("expired",)]
         connection.execute("UPDATE sweep SET pruned = pruned - interval '1 day'")
-        run_here("calculate", "--dry-run")
+        run("calculate", "--dry-run")
         assert events() == (12,)
-        run_here("calculate")
+        run("calculate")
         assert events() == (0,)
         (tmp_path / "more.log").write_text(offences("192.0.2.8", 12, minutes=OLD))
-        run_here("ingest", "more.log")
+        run("ingest", "more.log")
         assert events() == (12,), "once a day"
         connection.execute("UPDATE sweep SET pruned = pruned - interval '1 day'")
-        run_here("ingest", "more.log")
+        run("ingest", "more.log")
         assert events() == (0,)
 
 
@@ -90,38 +90,41 @@ def test_what_was_saved_is_there_again_after_a_restore(run_bare: Run, tmp_path: 
         assert sorted(path.name for path in tmp_path.glob(".*")) == []
 
 
-def test_an_empty_database_takes_a_dump_without_more_ado(run: Run, run_bare: Run, tmp_path: Path) -> None:
+def test_an_empty_database_takes_a_dump_without_more_ado(run_process: Run, run_bare: Run, tmp_path: Path) -> None:
     run_bare("db", "dump", "empty.dump", REPZONE_STATE_DIR=str(tmp_path / "one"))
-    run("db", "dump", "saved.dump")
+    run_process("db", "dump", "saved.dump")
     done = run_bare("db", "restore", "saved.dump", REPZONE_STATE_DIR=str(tmp_path / "two"))
     assert done.code == 0, done.err
     assert run_bare("db", "status", "-o", "json", REPZONE_STATE_DIR=str(tmp_path / "two")).objects[0]["current"]
 
 
-def test_a_database_that_others_use_is_not_replaced(run: Run, migrated_url: str, tmp_path: Path) -> None:
-    assert run("db", "dump", "saved.dump").code == 0
+def test_a_database_that_others_use_is_not_replaced(run_process: Run, migrated_url: str, tmp_path: Path) -> None:
+    assert run_process("db", "dump", "saved.dump").code == 0
     with psycopg.connect(migrated_url):
-        done = run("db", "restore", "saved.dump", "--yes")
+        done = run_process("db", "restore", "saved.dump", "--yes")
     assert done.code == 1
     assert "1 others use the database" in done.err
 
 
-def test_a_dump_that_cannot_be_read_or_written_is_said_in_one_line(run: Run, tmp_path: Path) -> None:
-    assert "there is no such file" in run("db", "restore", "none.dump").err
-    assert "cannot be written" in run("db", "dump", "none/saved.dump").err
-    assert run("db", "dump", "/dev/zero").err == "repzone: /dev/zero: is no regular file, and is not replaced by one\n"
+def test_a_dump_that_cannot_be_read_or_written_is_said_in_one_line(run_process: Run, tmp_path: Path) -> None:
+    assert "there is no such file" in run_process("db", "restore", "none.dump").err
+    assert "cannot be written" in run_process("db", "dump", "none/saved.dump").err
+    assert (
+        run_process("db", "dump", "/dev/zero").err
+        == "repzone: /dev/zero: is no regular file, and is not replaced by one\n"
+    )
     assert Path("/dev/zero").is_char_device()
     (tmp_path / "mail.log").touch()
-    done = run("db", "restore", "mail.log", "--yes")
+    done = run_process("db", "restore", "mail.log", "--yes")
     assert (done.code, len(done.err.splitlines())) == (1, 1)
-    assert run("db", "status", "-o", "json").objects[0]["current"]
+    assert run_process("db", "status", "-o", "json").objects[0]["current"]
 
 
-def test_the_shell_passes_on_what_psql_is_told_and_how_it_ended(run: Run) -> None:
-    done = run("db", "shell", "--", "-Atc", "SELECT serial FROM change_serial")
+def test_the_shell_passes_on_what_psql_is_told_and_how_it_ended(run_process: Run) -> None:
+    done = run_process("db", "shell", "--", "-Atc", "SELECT serial FROM change_serial")
     assert (done.code, done.out) == (0, "0\n")
-    assert run("db", "shell", "--", "-c", "SELECT none").code == 1
-    assert run("db", "shell", text="\\echo here\n").out == "here\n"
+    assert run_process("db", "shell", "--", "-c", "SELECT none").code == 1
+    assert run_process("db", "shell", text="\\echo here\n").out == "here\n"
 
 
 def test_a_password_stands_on_no_command_line(migrated_url: str) -> None:
@@ -174,12 +177,12 @@ def test_the_private_server_is_held_until_told_and_told_to_systemd(run_bare: Run
     assert not status(state).running
 
 
-def test_a_server_of_ones_own_is_not_ours_to_run(run: Run) -> None:
-    done = run("db", "run")
+def test_a_server_of_ones_own_is_not_ours_to_run(run_process: Run) -> None:
+    done = run_process("db", "run")
     assert (done.code, "there is no private PostgreSQL to run" in done.err) == (1, True)
 
 
-def test_a_dump_goes_to_standard_output_too(run: Run, tmp_path: Path, migrated_url: str) -> None:
+def test_a_dump_goes_to_standard_output_too(run_process: Run, tmp_path: Path, migrated_url: str) -> None:
     command = [str(COMMAND), "db", "dump", "-"]
     environment = {**os.environ, "REPZONE_DATABASE_URL": migrated_url}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=60)

@@ -25,12 +25,6 @@ NOW = int(time.time())  # noqa: TID251 - these tests play the operator's world
 CLIENT = Client.from_text("192.0.2.7")
 
 
-@pytest.fixture
-def run(run_here: Run) -> Run:
-    """Runs commands in this process: what they print is the point."""
-    return run_here
-
-
 def store(engine: Engine, *events: Event) -> None:
     add_days(engine, [event.at for event in events])
     with engine.begin() as connection:

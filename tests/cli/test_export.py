@@ -14,14 +14,14 @@ ALLOW = 'apex = "wl.example.net"\nkind = "allow"\nnameservers = ["ns.example.net
 
 
 @pytest.fixture(autouse=True)
-def listed(run_here: Run, tmp_path: Path) -> None:
+def listed(run: Run, tmp_path: Path) -> None:
     """Two zones, a ban with a hole."""
     (tmp_path / "zones").mkdir()
     (tmp_path / "zones" / "bl.toml").write_text(BLOCK)
     (tmp_path / "zones" / "wl.toml").write_text(ALLOW)
     (tmp_path / "repzone.toml").write_text('zones_dir = "zones"\n')
-    run_here("ban", "192.0.2.0/24", "--reason", "x", "--yes")
-    run_here("allow", "add", "192.0.2.8", "--comment", "x")
+    run("ban", "192.0.2.0/24", "--reason", "x", "--yes")
+    run("allow", "add", "192.0.2.8", "--comment", "x")
 
 
 @pytest.mark.parametrize(
@@ -35,53 +35,53 @@ def listed(run_here: Run, tmp_path: Path) -> None:
         ("nftables", "{\n\t192.0.2.0-192.0.2.7,\n\t192.0.2.9-192.0.2.255\n}\n"),
     ],
 )
-def test_each_format_has_the_ban_and_its_hole(run_here: Run, form: str, line: str) -> None:
-    done = run_here("zone", "export", "--format", form)
+def test_each_format_has_the_ban_and_its_hole(run: Run, form: str, line: str) -> None:
+    done = run("zone", "export", "--format", form)
     assert (done.code, line in done.out) == (0, True), done.out
 
 
-def test_an_allow_zone_has_the_exemptions(run_here: Run) -> None:
-    done = run_here("zone", "export", "--format", "postfix", "WL.example.net.")
+def test_an_allow_zone_has_the_exemptions(run: Run) -> None:
+    done = run("zone", "export", "--format", "postfix", "WL.example.net.")
     assert done.out.splitlines()[1:] == ["192.0.2.8 OK"]
 
 
-def test_a_file_is_replaced_and_keeps_its_mode(run_here: Run, tmp_path: Path) -> None:
+def test_a_file_is_replaced_and_keeps_its_mode(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "table"
     file.write_text("before")
     file.chmod(0o640)
-    assert run_here("zone", "export", "--format", "postfix", "--to", "table").out == ""
+    assert run("zone", "export", "--format", "postfix", "--to", "table").out == ""
     assert file.read_text().startswith("# bl.example.net, serial 2\n192.0.2.8 DUNNO\n")
     assert (file.stat().st_mode & 0o777, list(tmp_path.glob("table*"))) == (0o640, [file])
 
 
-def test_the_file_behind_a_link_is_replaced_and_the_link_stays(run_here: Run, tmp_path: Path) -> None:
+def test_the_file_behind_a_link_is_replaced_and_the_link_stays(run: Run, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("table")
     for _ in range(2):  # there is no table yet, then there is one
-        run_here("zone", "export", "--format", "postfix", "--to", "link")
+        run("zone", "export", "--format", "postfix", "--to", "link")
         assert (tmp_path / "link").is_symlink()
         assert (tmp_path / "table").read_text().startswith("# bl.example.net")
         (tmp_path / "table").write_text("before")
 
 
-def test_what_cannot_be_written_changes_nothing(run_here: Run, tmp_path: Path) -> None:
-    done = run_here("zone", "export", "--format", "csv", "--to", "no/table")
+def test_what_cannot_be_written_changes_nothing(run: Run, tmp_path: Path) -> None:
+    done = run("zone", "export", "--format", "csv", "--to", "no/table")
     assert (done.code, done.err) == (1, "repzone: no/table: cannot be written: No such file or directory\n")
     (tmp_path / "folder").mkdir()
-    assert run_here("zone", "export", "--format", "csv", "--to", "folder").code == 1
+    assert run("zone", "export", "--format", "csv", "--to", "folder").code == 1
     assert [file.name for file in tmp_path.glob("folder*")] == ["folder"]
     os.mkfifo(tmp_path / "pipe")
-    done = run_here("zone", "export", "--format", "csv", "--to", "pipe")
+    done = run("zone", "export", "--format", "csv", "--to", "pipe")
     assert (done.code, done.err) == (1, "repzone: pipe: is no regular file, and is not replaced by one\n")
     assert (tmp_path / "pipe").is_fifo()
 
 
-def test_of_a_paused_zone_nobody_is_written(run_here: Run) -> None:
-    run_here("zone", "pause", "bl.example.net")
-    assert run_here("zone", "export", "--format", "csv").out == "network,addresses,ttl,text\n"
+def test_of_a_paused_zone_nobody_is_written(run: Run) -> None:
+    run("zone", "pause", "bl.example.net")
+    assert run("zone", "export", "--format", "csv").out == "network,addresses,ttl,text\n"
 
 
-def test_the_zone_is_named_where_it_is_in_doubt(run_here: Run, tmp_path: Path) -> None:
-    done = run_here("zone", "export", "--format", "csv", "xx.example.net")
+def test_the_zone_is_named_where_it_is_in_doubt(run: Run, tmp_path: Path) -> None:
+    done = run("zone", "export", "--format", "csv", "xx.example.net")
     assert "there is no zone 'xx.example.net'; there are: bl.example.net, wl.example.net" in done.err
     (tmp_path / "zones" / "bl.toml").write_text(ALLOW.replace("wl.", "al."))
-    assert "name one zone of: al.example.net, wl.example.net" in run_here("zone", "export", "--format", "csv").err
+    assert "name one zone of: al.example.net, wl.example.net" in run("zone", "export", "--format", "csv").err

@@ -13,12 +13,6 @@ import pytest
 from tests.cli.conftest import Run
 
 
-@pytest.fixture
-def run(run_here: Run) -> Run:
-    """Runs commands in this process: what they print is the point."""
-    return run_here
-
-
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

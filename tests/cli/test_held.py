@@ -11,13 +11,13 @@ from tests.cli.test_commands import ago
 
 
 @pytest.fixture
-def held(run: Run, run_here: Run, tmp_path: Path) -> Run:
+def held(run_process: Run, run: Run, tmp_path: Path) -> Run:
     """Runs commands where one listing is active and three are held, the last begun first: .3, .2 and .1."""
     (tmp_path / "policy.toml").write_text("brake_listings = 1\n")
     (tmp_path / "repzone.toml").write_text('policy_file = "policy.toml"\n')
     lines = [f'{{"at": "{ago(9 - n)}", "client": "192.0.2.{n}", "reason": "virus_found"}}\n' for n in range(4)]
-    run("ingest", "-", "--format", "jsonl", text="".join(lines))
-    return run_here
+    run_process("ingest", "-", "--format", "jsonl", text="".join(lines))
+    return run
 
 
 def test_what_is_held_is_listed_and_not_in_the_zone(held: Run) -> None:

@@ -9,11 +9,11 @@ from tests.cli.hostile import WORDS, is_harmless
 
 
 @pytest.fixture
-def acted(run_here: Run) -> Run:
+def acted(run: Run) -> Run:
     """Runs commands on a database with a ban and an exemption that were given for hostile words."""
-    assert is_harmless(run_here("ban", "192.0.2.1", "--reason", WORDS).out)
-    assert is_harmless(run_here("allow", "add", "198.51.100.0/24", "--comment", WORDS).out)
-    return run_here
+    assert is_harmless(run("ban", "192.0.2.1", "--reason", WORDS).out)
+    assert is_harmless(run("allow", "add", "198.51.100.0/24", "--comment", WORDS).out)
+    return run
 
 
 @pytest.mark.parametrize(

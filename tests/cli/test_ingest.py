@@ -13,12 +13,6 @@ from tests.cli.test_commands import ago, offences
 from tests.cli.test_serve import answers, process, serving, until
 
 
-@pytest.fixture
-def run(run_here: Run) -> Run:
-    """Runs commands in this process: what they print is the point."""
-    return run_here
-
-
 def test_each_source_is_one_line_with_how_far_behind_it_is(run: Run, tmp_path: Path) -> None:
     (tmp_path / "a.log").write_text(offences("192.0.2.7", 12, minutes=90) + "nul \0\n")
     (tmp_path / "b.log").touch()

@@ -28,12 +28,12 @@ def postfix(tmp_path: Path) -> Path:
     return tmp_path / "postfix"
 
 
-def test_networks_that_main_cf_lets_relay_become_own_networks(run_here: Run, postfix: Path) -> None:
+def test_networks_that_main_cf_lets_relay_become_own_networks(run: Run, postfix: Path) -> None:
     (postfix / "main.cf").write_text(
         "compatibility_level = 3.6\noffice = 192.0.2.0/24\n"
         "mynetworks = 127.0.0.0/8 [::1]/128 10.0.0.0/8 $office, [2001:db8:1::]/48 198.0.0.0/8 cidr:/etc/postfix/more\n"
     )
-    done = run_here("init", MAIL_CONFIG=str(postfix))
+    done = run("init", MAIL_CONFIG=str(postfix))
     assert done.code == 0, done.err
     assert "Own networks, since Postfix lets them relay: 192.0.2.0/24, 2001:db8:1::/48" in done.out
     assert "Only as a comment: Postfix trusts 198.0.0.0/8; are they yours alone?" in done.out
@@ -41,34 +41,34 @@ def test_networks_that_main_cf_lets_relay_become_own_networks(run_here: Run, pos
     text = (postfix.parent / "repzone.toml").read_text()
     assert 'own_networks = ["192.0.2.0/24", "2001:db8:1::/48"]\n' in text
     assert '# Postfix trusts these (mynetworks); are they yours alone? ["198.0.0.0/8"]\n' in text
-    exempt = {one["network"] for one in run_here("allow", "list", "-o", "json").objects}
+    exempt = {one["network"] for one in run("allow", "list", "-o", "json").objects}
     assert exempt == {"192.0.2.0/24", "2001:db8:1::/48"}
     (postfix.parent / "repzone.toml").write_text("own_networks = []\n")
-    (again,) = run_here("init", "-o", "json", MAIL_CONFIG=str(postfix)).objects
+    (again,) = run("init", "-o", "json", MAIL_CONFIG=str(postfix)).objects
     assert (again["written"], again["own_networks"]) == ([], [])  # what is there stays as it is
 
 
-def test_without_networks_of_its_own_in_main_cf_nothing_is_taken_over(run_here: Run, postfix: Path) -> None:
-    (done,) = run_here("init", "-o", "json", MAIL_CONFIG=str(postfix)).objects
+def test_without_networks_of_its_own_in_main_cf_nothing_is_taken_over(run: Run, postfix: Path) -> None:
+    (done,) = run("init", "-o", "json", MAIL_CONFIG=str(postfix)).objects
     assert done["own_networks"] == []
     assert "\nown_networks = []" in (postfix.parent / "repzone.toml").read_text()
 
 
 def test_in_etc_the_state_goes_where_the_systemd_units_may_write(
-    run_here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(init, "SYSTEM", tmp_path / "repzone.toml")
-    said = run_here("init", PATH="").out
+    said = run("init", PATH="").out
     assert "go to /var/lib/repzone, as the systemd units have it" in said
     assert load(tmp_path / "repzone.toml").state_dir == Path("/var/lib/repzone")
-    assert "/var/lib" not in run_here("init", PATH="").out  # it was written before
-    assert "/var/lib" not in run_here("init", "-c", "other/repzone.toml", PATH="").out
+    assert "/var/lib" not in run("init", PATH="").out  # it was written before
+    assert "/var/lib" not in run("init", "-c", "other/repzone.toml", PATH="").out
     assert load(tmp_path / "other" / "repzone.toml").state_dir == tmp_path / "other" / "state"
 
 
-def test_a_faulty_postfix_is_no_reason_to_fail(run_here: Run, postfix: Path) -> None:
+def test_a_faulty_postfix_is_no_reason_to_fail(run: Run, postfix: Path) -> None:
     (postfix / "main.cf").unlink()
-    assert run_here("init", MAIL_CONFIG=str(postfix)).code == 0
+    assert run("init", MAIL_CONFIG=str(postfix)).code == 0
 
 
 def test_what_postfix_found_by_itself_or_is_wide_is_doubtful_and_reserved_space_is_left_out() -> None:

@@ -18,12 +18,6 @@ C = Client.from_text
 
 
 @pytest.fixture
-def run(run_here: Run) -> Run:
-    """Runs commands in this process: what they print is the point."""
-    return run_here
-
-
-@pytest.fixture
 def filled(engine: Engine) -> Engine:
     """Three listings in force, one held, one that has ended."""
     add_listings(

@@ -108,13 +108,13 @@ def test_unmatched_is_for_log_lines(run_bare: Run) -> None:
     assert "--unmatched is for log lines" in done.err
 
 
-def test_ingest_takes_each_mail_of_a_spool_once(run: Run, tmp_path: Path) -> None:
+def test_ingest_takes_each_mail_of_a_spool_once(run_process: Run, tmp_path: Path) -> None:
     (tmp_path / "spool").mkdir()
     (tmp_path / "spool" / "a").write_text(REPORT)
     (tmp_path / "spool" / "b").write_text("no report\n")
     for count in ({"spam": 1}, {}):
-        done = run("ingest", "spool", "--format", "arf", "-o", "json", "--no-calculate")
+        done = run_process("ingest", "spool", "--format", "arf", "-o", "json", "--no-calculate")
         assert done.objects[0]["events"] == count
     assert "b: has no message/feedback-report part" in done.err
-    assert run("ingest", "-", "--format", "arf", "--no-calculate", text=REPORT).code == 0
-    assert run("ingest", "spool", "--format", "arf", "--follow").code == 2
+    assert run_process("ingest", "-", "--format", "arf", "--no-calculate", text=REPORT).code == 0
+    assert run_process("ingest", "spool", "--format", "arf", "--follow").code == 2

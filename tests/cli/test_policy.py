@@ -16,12 +16,6 @@ from tests.cli.conftest import Run
 STRICT = '[categories.errors]\nthreshold = 3\ndurations = ["1h"]\n[categories.auth]\nshadow = true\n'
 
 
-@pytest.fixture
-def run(run_here: Run) -> Run:
-    """Runs commands in this process: what they print is the point."""
-    return run_here
-
-
 def offences(client: str, reason: str, number: int, ago: int) -> str:
     """Give so many lines of JSON, a second apart, the first so many seconds ago."""
     now = clock()

@@ -14,12 +14,6 @@ from tests.cli.test_policy import offences
 
 
 @pytest.fixture
-def run(run_here: Run) -> Run:
-    """Runs commands in this process: what they print is the point."""
-    return run_here
-
-
-@pytest.fixture
 def misled(run: Run) -> Run:
     """Runs commands where a log said of one client what was never true, and of another what was."""
     assert run("init").code == 0

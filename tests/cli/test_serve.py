@@ -69,11 +69,13 @@ def serving(folder: Path, **variables: str) -> Iterator[tuple[subprocess.Popen[b
         yield server, ("127.0.0.1", int(port[1]))
 
 
-def test_the_server_follows_what_is_ingested_and_ends_when_told(run: Run, migrated_url: str, tmp_path: Path) -> None:
+def test_the_server_follows_what_is_ingested_and_ends_when_told(
+    run_process: Run, migrated_url: str, tmp_path: Path
+) -> None:
     with serving(tmp_path, REPZONE_DATABASE_URL=migrated_url) as (server, address):
         until(lambda: answers(address, "7.2.0.192.bl.example.net") == ("NXDOMAIN",))
         (tmp_path / "mail.log").write_text(offences("192.0.2.7", 12))
-        run("ingest", "mail.log")
+        run_process("ingest", "mail.log")
         until(lambda: answers(address, "7.2.0.192.bl.example.net") == ("127.0.0.4",))
         (text,) = answers(address, "7.2.0.192.bl.example.net", "TXT")
         assert text.startswith("Too many errors from your IP: 192.0.2.7 is listed for the 1st time until ")

@@ -31,9 +31,11 @@ def imported(folder: Path, url: str, *words: str) -> tuple[list[str], str]:
     return json.loads(modules), "\n".join(said)
 
 
-def test_check_needs_neither_sqlalchemy_nor_rich_nor_structlog(run: Run, migrated_url: str, tmp_path: Path) -> None:
+def test_check_needs_neither_sqlalchemy_nor_rich_nor_structlog(
+    run_process: Run, migrated_url: str, tmp_path: Path
+) -> None:
     (tmp_path / "mail.log").write_text(offences("192.0.2.7", 12))
-    run("ingest", "mail.log")
+    run_process("ingest", "mail.log")
     for words in (["check", "192.0.2.7"], ["check", "2001:db8::1", "-o", "json"], ["version"]):
         modules, said = imported(tmp_path, migrated_url, *words)
         assert modules == [], words
@@ -41,7 +43,9 @@ def test_check_needs_neither_sqlalchemy_nor_rich_nor_structlog(run: Run, migrate
     assert "192.0.2.7 is listed for errors, the 1st time" in imported(tmp_path, migrated_url, "check", "192.0.2.7")[1]
 
 
-def test_check_takes_the_usual_way_when_the_policy_is_a_new_one(run: Run, migrated_url: str, tmp_path: Path) -> None:
+def test_check_takes_the_usual_way_when_the_policy_is_a_new_one(
+    run_process: Run, migrated_url: str, tmp_path: Path
+) -> None:
     assert imported(tmp_path, migrated_url, "check", "192.0.2.7")[0] != []  # stores the policy, for the first time
     assert imported(tmp_path, migrated_url, "check", "192.0.2.7")[0] == []
     (tmp_path / "repzone.toml").write_text('policy_file = "policy.toml"\nown_networks = ["192.0.2.0/24"]\n')
@@ -52,6 +56,6 @@ def test_check_takes_the_usual_way_when_the_policy_is_a_new_one(run: Run, migrat
     assert imported(tmp_path, migrated_url, "check", "192.0.2.7") == ([], said)
 
 
-def test_check_says_why_the_database_does_not_answer(run: Run) -> None:
-    done = run("check", "192.0.2.7", REPZONE_DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
+def test_check_says_why_the_database_does_not_answer(run_process: Run) -> None:
+    done = run_process("check", "192.0.2.7", REPZONE_DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
     assert (done.code, "the database does not answer" in done.err) == (3, True)

@@ -22,12 +22,6 @@ C = Client.from_text
 
 
 @pytest.fixture
-def run(run_here: Run) -> Run:
-    """Runs commands in this process: what they print is the point."""
-    return run_here
-
-
-@pytest.fixture
 def filled(engine: Engine) -> Engine:
     """A database in which something of everything happened, today and nine days ago."""
     add_policy(engine)

@@ -19,13 +19,6 @@ from tests.cli.conftest import Run, runner
 from tests.cli.hostile import WORDS, is_harmless
 from tests.store.samples import execute
 
-
-@pytest.fixture
-def run(run_here: Run) -> Run:
-    """Runs commands in this process: what they print is the point."""
-    return run_here
-
-
 CLIENT = Client.from_text("192.0.2.7")
 LISTINGS = """
 INSERT INTO listing (key, category, offence, began, expires, state, created)

@@ -23,69 +23,67 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_paused_zone_answers_its_test_entries_until_it_is_resumed(
-    run_here: Run, migrated_url: str, folder: Path
-) -> None:
-    run_here("ban", "192.0.2.7", "--reason", "x")
-    run_here("allow", "add", "192.0.2.8", "--comment", "x")
+def test_a_paused_zone_answers_its_test_entries_until_it_is_resumed(run: Run, migrated_url: str, folder: Path) -> None:
+    run("ban", "192.0.2.7", "--reason", "x")
+    run("allow", "add", "192.0.2.8", "--comment", "x")
     with serving(folder, REPZONE_DATABASE_URL=migrated_url) as (_, address):
         until(lambda: answers(address, "7.2.0.192.bl.example.net") == ("127.0.0.64",))
-        assert run_here("zone", "pause", "bl.example.net").code == 0
+        assert run("zone", "pause", "bl.example.net").code == 0
         until(lambda: answers(address, "7.2.0.192.bl.example.net") == ("NXDOMAIN",))
         assert answers(address, "2.0.0.127.bl.example.net") == ("127.0.0.2",)
         assert answers(address, "64.0.0.127.bl.example.net") == ("127.0.0.64",)
         assert answers(address, "1.0.0.127.bl.example.net") == ("NXDOMAIN",)
         assert answers(address, "8.2.0.192.wl.example.net") == ("127.0.0.2",)
-        run_here("zone", "pause")
+        run("zone", "pause")
         until(lambda: answers(address, "8.2.0.192.wl.example.net") == ("NXDOMAIN",))
-        run_here("zone", "resume")
+        run("zone", "resume")
         until(lambda: answers(address, "7.2.0.192.bl.example.net") == ("127.0.0.64",))
         until(lambda: answers(address, "8.2.0.192.wl.example.net") == ("127.0.0.2",))
 
 
 def test_zones_are_listed_with_their_categories_their_serial_and_since_when_they_are_paused(
-    run_here: Run, folder: Path
+    run: Run, folder: Path
 ) -> None:
-    paused = run_here("zone", "pause", "BL.example.net.", "--reason", "too many", "-o", "json").objects
+    paused = run("zone", "pause", "BL.example.net.", "--reason", "too many", "-o", "json").objects
     assert paused == [{"apex": "bl.example.net", "paused": True, "changed": True}]
-    block, allow = run_here("zone", "list", "-o", "json").objects
+    block, allow = run("zone", "list", "-o", "json").objects
     assert (block["apex"], block["kind"], block["categories"]) == ("bl.example.net", "block", ["errors", "manual"])
     assert (allow["apex"], allow["kind"], allow["categories"]) == ("wl.example.net", "allow", [])
     assert (block["paused"].endswith("Z"), allow["paused"], block["serial"]) == (True, None, 1)
-    assert "bl.example.net answers only its test entries already." in run_here("zone", "pause", "bl.example.net").out
-    assert "bl.example.net" in run_here("zone", "list").out
-    acts = run_here("audit", "-o", "json").objects
+    assert "bl.example.net answers only its test entries already." in run("zone", "pause", "bl.example.net").out
+    assert "bl.example.net" in run("zone", "list").out
+    acts = run("audit", "-o", "json").objects
     assert [(act["verb"], act["subject"], act["reason"]) for act in acts] == [
         ("zone pause", "bl.example.net", "too many")
     ]
 
 
-def test_a_narrow_terminal_cuts_no_apex_and_no_date_short(run_here: Run, folder: Path) -> None:
-    run_here("zone", "pause", "bl.example.net")
-    lines = run_here("zone", "list", COLUMNS="30").out.splitlines()
+def test_a_narrow_terminal_cuts_no_apex_and_no_date_short(run: Run, folder: Path) -> None:
+    run("zone", "pause", "bl.example.net")
+    lines = run("zone", "list", COLUMNS="30").out.splitlines()
     assert any(line.startswith("bl.example.net ") and " UTC " in line for line in lines)
-    assert "nameservers  " in run_here("zone", "show", "bl.example.net", COLUMNS="20").out
+    assert "nameservers  " in run("zone", "show", "bl.example.net", COLUMNS="20").out
 
 
-def test_a_zone_is_shown_with_its_file_and_its_defaults(run_here: Run, folder: Path) -> None:
-    (shown,) = run_here("zone", "show", "bl.example.net", "-o", "json").objects
+def test_a_zone_is_shown_with_its_file_and_its_defaults(run: Run, folder: Path) -> None:
+    (shown,) = run("zone", "show", "bl.example.net", "-o", "json").objects
     assert (shown["ttl"], shown["negative_ttl"], shown["contact"]) == ("10m", "1m", "hostmaster@bl.example.net")
     assert shown["codes"] == {"errors": 4, "manual": 64}
     assert shown["nameservers"] == ["ns.example.net"]
     assert "Too many errors from your IP" in shown["text"]["errors"]
-    assert "127.0.0.0/8" in run_here("zone", "show", "bl.example.net").out
+    assert "127.0.0.0/8" in run("zone", "show", "bl.example.net").out
 
 
-def test_a_zone_that_is_gone_from_the_configuration_can_still_be_resumed(run_here: Run, folder: Path) -> None:
-    run_here("zone", "pause")
+def test_a_zone_that_is_gone_from_the_configuration_can_still_be_resumed(run: Run, folder: Path) -> None:
+    run("zone", "pause")
     (folder / "zones" / "wl.toml").unlink()
-    assert "wl.example.net is paused, and not in the configuration." in run_here("zone", "list").out
-    done = run_here("zone", "pause", "wl.example.net")
+    assert "wl.example.net is paused, and not in the configuration." in run("zone", "list").out
+    done = run("zone", "pause", "wl.example.net")
     assert (done.code, done.err) == (
         1,
         "repzone: there is no zone 'wl.example.net'; there are: bl.example.net\n",
     )
-    assert {one["apex"] for one in run_here("zone", "resume", "-o", "json").objects if one["changed"]} == {
+    assert {one["apex"] for one in run("zone", "resume", "-o", "json").objects if one["changed"]} == {
         "bl.example.net",
         "wl.example.net",
     }

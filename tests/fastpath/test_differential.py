@@ -81,7 +81,7 @@ def names(draw: st.DrawFn) -> str:
     return ".".join(part for part in (draw(front), draw(zone)) if part)
 
 
-@settings(deadline=None, max_examples=2000 if SOAK else 300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=2000 if SOAK else 300, suppress_health_check=[HealthCheck.too_slow])
 @given(
     qname=names(),
     qtype=st.sampled_from([1, 1, 16, 16, 6, 2, 28, 15, 0, 127, 128, 251, 255, 256, 65535]),
@@ -99,7 +99,7 @@ def test_names_around_the_zones_get_the_same_octets_from_both(
         compare(table, view, packet, NOW + later, client)
 
 
-@settings(deadline=None, max_examples=2000 if SOAK else 300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=2000 if SOAK else 300, suppress_health_check=[HealthCheck.too_slow])
 @given(st.one_of(st.binary(max_size=600), mutated()))
 def test_anything_at_all_gets_the_same_octets_from_both(packet: bytes) -> None:
     for table, view in cores():

@@ -33,7 +33,7 @@ EXEMPTIONS = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     loaded=st.lists(LISTINGS, max_size=20),
     changes=st.lists(st.one_of(LISTINGS, LISTINGS, EXEMPTIONS), max_size=60),

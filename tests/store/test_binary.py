@@ -31,7 +31,7 @@ values = st.tuples(
 
 
 @given(st.lists(values, max_size=20))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_database_reads_back_what_was_written(
     fresh_engine: Callable[[], Engine], written: list[tuple[int, int, int, str, Client, bool]]
 ) -> None:

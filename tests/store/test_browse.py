@@ -72,7 +72,7 @@ def walk(engine: Engine, search: Search, *, back: bool = False) -> list[Row]:
     return found
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=20)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
 @given(st.lists(rows, max_size=14), st.lists(searches, max_size=4))
 def test_pages_give_every_listing_that_is_wanted_once_and_in_order(
     fresh_engine: Any, monkeypatch_page: None, drawn: list[tuple[Any, ...]], wanted: list[Search]

@@ -49,7 +49,7 @@ def ask(engine: Engine, policy: str = SHIPPED, networks: Sequence[Client] = (), 
     return look_up(url, ASKED, NOW, revision=revision, policy=policy, own_networks=networks)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(listings=LISTINGS, exemptions=EXEMPTIONS)
 def test_it_finds_the_same(
     engine: Engine, listings: list[tuple[str, str, str, int, bool]], exemptions: list[tuple[str, int | None]]

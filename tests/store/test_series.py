@@ -25,7 +25,7 @@ drawn = st.lists(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(drawn, st.sampled_from([7, 60, 900]))
 def test_listings_over_time_are_those_that_were_in_force(
     fresh_engine: Any, listings: list[tuple[Any, ...]], step: int

@@ -373,7 +373,7 @@ class Logs:
     late=st.fixed_dictionaries({host: st.just(0) | st.integers(0, 40) for host in HOSTS}),
     at_once=st.integers(1, 30),
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_it_makes_no_difference_in_what_order_and_pieces_the_logs_are_read(
     fresh_engine: Callable[[], Engine],
     monkeypatch: pytest.MonkeyPatch,
