@@ -10,12 +10,14 @@ from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy.pool import QueuePool
 
 from repzone import shipped
 from repzone.store.engine import Engine, connect
 from repzone.store.migrate import upgrade
 from repzone.store.tables import metadata
 from tests.fix_db import new_database, with_database
+from tests.fix_embedded import wait_for
 
 Connection = psycopg.Connection[Any]
 SHAPE = """
@@ -122,9 +124,12 @@ def migrated_url(pg_server: str, spare_databases: SpareDatabases) -> Iterator[st
 
 @pytest.fixture
 def engine(migrated_url: str) -> Iterator[Engine]:
-    """An engine for this test's own database."""
+    """An engine for this test's own database; at the end a request that was given up may still be asking it."""
     made = connect(migrated_url)
     yield made
+    pool = made.pool
+    assert isinstance(pool, QueuePool)
+    wait_for(lambda: pool.checkedout() == 0)
     made.dispose()
 
 
