@@ -268,7 +268,8 @@ ORDER BY ends {way}, id {way} LIMIT :most""")  # noqa: S608 - our own words
 def _each_key(way: str) -> sa.TextClause:
     """Read all of a network by listing_key_category_began_key, and sort it."""
     return sa.text(f"""
-SELECT {_COLUMNS} FROM (SELECT * FROM listing WHERE {_KEYS} OFFSET 0) AS listing JOIN {_ASKED} ON {_BETWEEN}
+SELECT {_COLUMNS} FROM (SELECT * FROM listing WHERE {_KEYS} OFFSET 0) AS listing
+JOIN {_ASKED} ON listing.state = asked.stored AND listing.category = asked.of AND {_BETWEEN}
 ORDER BY ends {way}, id {way} LIMIT :most""")  # noqa: S608 - our own words
 
 
