@@ -233,7 +233,12 @@ def read_lines(text: IO[bytes]) -> Iterator[bytes | None]:
     RepzoneError when it cannot be decompressed.
     """
     for block in read_blocks(text):
-        yield from map(_short, block.split(b"\n")[:-1])
+        yield from cut(block)
+
+
+def cut(block: bytes) -> Iterator[bytes | None]:
+    """Give the lines of a block, without newline; one of more than LONGEST octets as None."""
+    return map(_short, block.split(b"\n")[:-1])
 
 
 def _short(line: bytes) -> bytes | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from repzone.jobs.files import Lines, LogFile
+from repzone.errors import RepzoneError
+from repzone.jobs.files import DAMAGE, Lines, LogFile
 from repzone.jobs.rotation import matching
 from repzone.jobs.years import Years, find_years, split
 from repzone.store.positions import FileRow
@@ -56,3 +57,18 @@ class Opened:
             return True
         start, begun = self.lines.begun
         return matching(self.file, [row]) == [row] and self.file.peek(start, len(begun)) == begun
+
+
+def read_log(file: LogFile) -> Iterator[tuple[bytes, int]]:
+    """Yield the lines of a whole log, many at once, and the instant near which they were written; also what stands
+    behind the last newline, where nobody will go on. RepzoneError when it cannot be decompressed.
+    """
+    years = find_years(file, 0)
+    lines = file.lines(0)
+    try:
+        while (block := lines.read()) is not None:
+            yield from split(block, lines.position, years, file.modified)
+    except DAMAGE as error:
+        raise RepzoneError(f"the compressed log is cut off or damaged: {error}") from None
+    if rest := lines.end():
+        yield rest + b"\n", file.modified

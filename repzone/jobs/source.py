@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +34,10 @@ Known = tuple[int, int, int, int]
 """A file as it was: device, inode, size, and when it was written."""
 
 _LOOKS = 20  # at the names of a log's files, while they are being rotated
+_GONE = (
+    "the file that was read last is neither here nor among its rotated files: what was added to it since is lost. "
+    "If they are kept elsewhere (olddir), a symbolic link `old` to there, beside the log, lets them be found"
+)
 
 
 class Source(Intake):
@@ -54,22 +58,35 @@ class Source(Intake):
         self._complete = state["complete"] if state else seen or job.clock()  # files older than that have been read
         self._ended: int | None = state.get("ended") if state else None  # when its end was reached
         note_end(self._reader, self._ended or 0)
+        self._last: int | None = state.get("last") if state else None  # the row of the file that was the log when read
         self._done: dict[Known, int | None] = {}  # rotated files without news, as they were, and their rows
         self._listed: dict[Path, tuple[int, int]] = {}  # the names of its files when they were opened
         self._left_out = False  # a rotated file could not be read to its end
+        self._unopened = False  # a rotated file was too old to be looked into
         self._live: Opened | None = None
         self._open: Opened | None = None  # the live log, or the rotated file that is being read
         self._writer: ThreadPoolExecutor | None = None
         self._under_way: Future[_Stored] | None = None  # a batch that is being stored
 
     def close(self) -> None:
-        """Close the log, once what is being stored has been, or has failed."""
+        """Close the log, once what is being stored has been, or has failed.
+
+        Until then nobody else may use the connection, for which an interruption has to wait too.
+        """
+        interruption: KeyboardInterrupt | None = None
+        while self._under_way is not None and not self._under_way.done():
+            try:
+                wait([self._under_way])
+            except KeyboardInterrupt as error:
+                interruption = error
         if self._writer is not None:
             self._writer.shutdown()
         self._writer = self._under_way = None
         if self._live is not None:
             self._live.file.close()
         self._live = self._open = None
+        if interruption is not None:
+            raise interruption
 
     def read(self, *, thorough: bool = True) -> None:
         """Read what is new: in the rotated files if need be, or if `thorough`, and then in the log.
@@ -93,10 +110,18 @@ class Source(Intake):
                 self._finish_live(self._live)
             taken = self._read_rotated()
             self._live = self._go_on(self._live, taken) if self._live is not None else self._open_live(taken)
+        if fresh:
+            self._miss_last(taken | ({self._live.row.id} if self._live.row is not None else set()))
         self._read_on(self._live)
         note_end(self._reader, began if self._is_live else 0)
         if thorough and self._is_live and not self._left_out and self._names() == self._listed:
             self._complete = began
+
+    def _miss_last(self, found: set[int]) -> None:
+        """Tell when the file that was the log at the end of the last run is none of those that were found."""
+        unsure = self._left_out or self._unopened
+        if self._is_live and not unsure and self._last in self._rows and self._last not in found:
+            self.outcome.faults.append(_GONE)
 
     def _names(self) -> dict[Path, tuple[int, int]]:
         """Give the log and its rotated files, and which file each of them is now."""
@@ -123,8 +148,9 @@ class Source(Intake):
 
     def _settle(self) -> None:
         """Wait for what is being stored; raises what kept it from being stored."""
-        under_way, self._under_way = self._under_way, None
-        if under_way is not None:
+        if self._under_way is not None:
+            wait([self._under_way])  # one that is interrupted is still under way
+            under_way, self._under_way = self._under_way, None
             self._finish(under_way.result())
 
     def _hand_over(self) -> Callable[[], _Stored]:
@@ -133,6 +159,7 @@ class Source(Intake):
         state = {"join": self._reader.dump(), "complete": self._complete, "ended": self._ended}
         reached = opened.reached(opened.row.id if opened.row is not None else 0) if opened is not None else None
         unstored = opened is not None and opened.unstored and not self._job.dry_run
+        is_live = opened is self._live
         self.batch = Batch()
         self.outcome.lines += batch.lines
 
@@ -140,6 +167,7 @@ class Source(Intake):
             nonlocal reached
             if unstored and opened is not None and reached is not None:
                 reached = self._store_position(connection, opened, reached)
+            state["last"] = reached.id if is_live and reached is not None and reached.id else self._last
             store_state(connection, self._id, state, self._job.clock(), newest)
 
         def run() -> _Stored:
@@ -153,6 +181,7 @@ class Source(Intake):
         self._note(batch, new)
         if opened is not None and row is not None:
             self._rows[row.id] = opened.row = row
+            self._last = row.id if opened is self._live else self._last
         self._job.committed(bool(new))  # last: should it fail, what is stored is known to be
 
     def _is_current(self, live: Opened) -> bool:
@@ -165,10 +194,12 @@ class Source(Intake):
 
     def _finish_live(self, live: Opened) -> None:
         """Read the log that was open to its end, if it only has another name now, and close it."""
-        if live.is_as_read():
-            self._read_on(live)
-        if self.batch.lines:
-            self.commit()
+        with live.file:
+            if live.is_as_read():
+                self._read_on(live)
+                self._last = self._live = None  # to its end: wherever it is now, nothing of it is missing
+            if self.batch.lines:
+                self.commit()
         self.close()
 
     def _open_live(self, taken: set[int]) -> Opened:
@@ -213,7 +244,7 @@ class Source(Intake):
         found: list[tuple[Known, LogFile | None]] = []
         for _ in range(_LOOKS):
             stack.close()
-            self._left_out, self._listed, found = False, self._names(), []
+            self._left_out, self._unopened, self._listed, found = False, False, self._names(), []
             for path in rotated_paths(self._path):
                 try:
                     about = path.stat()
@@ -229,6 +260,7 @@ class Source(Intake):
     def _read_rotated_file(self, known: Known, file: LogFile, taken: set[int]) -> int | None:
         """Read the rest of a rotated file; give its row, or None if it has none."""
         if file.compressed and file.modified < self._complete - SETTLED:
+            self._unopened = True
             return None
         try:
             row = choose(matching(file, self._rows.values()), taken, live=False)

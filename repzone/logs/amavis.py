@@ -2,8 +2,9 @@
 
     (ID) Blocked SPAM {DiscardedInbound,Quarantined}, MYNETS LOCAL [CLIENT]:PORT [TRACE] <FROM> -> <TO>, Queue-ID: …
 
-The client is the first bracket; those behind it come from Received headers. The names in `BANNED (…)` and
-`INFECTED (…)` and all behind `<FROM>` are the sender's, so a line with two places that fit gives nothing.
+The client is the first bracket; those behind it come from Received headers. Where Amavis knows no client there is none.
+The names in `BANNED (…)` and `INFECTED (…)` and all behind `<FROM>` are the sender's, so a line with two places at
+which a client may or may not be gives nothing.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ _VERDICT = re.compile(
     r"\([\w.-]{1,40}\) (?P<action>Passed|Blocked) (?P<verdict>SPAM|SPAMMY|INFECTED|BANNED)\b(?P<rest>.*+)", re.DOTALL
 )
 _PLACE = re.compile(
-    r"(?>(?: \{(?P<actions>[\w,]*+)\})?),(?P<banks>(?>(?: [\w/.-]++)*)) "
-    rf"\[(?P<client>{ADDRESS})\](?>(?::\d{{1,5}})?)(?>(?: \[[^\]\s]*+\])*)(?>(?: [A-Z]*+/[A-Z]++)?) <"
+    r"(?>(?: \{(?P<actions>[\w,]*+)\})?),(?P<banks>(?>(?: [\w/.-]++)*))"
+    rf"(?>(?: \[(?:(?P<client>{ADDRESS})(?=\])|[^\]\s]*+)\](?::\d{{1,5}})?)?)"
+    r"(?>(?: \[[^\]\s]*+\])*)(?>(?: [A-Z]*+/[A-Z]++)?) <"
 )
 _QUEUE = re.compile(r", Queue-ID: (?P<queue>[0-9A-Za-z]{5,32})(?=,|\s|\Z)")
 _REASONS = {
@@ -43,8 +45,10 @@ def parse(header: Header) -> Fact | None:
     if match is None:
         return None
     rest, verdict = match["rest"], match["verdict"]
-    places = list(_PLACE.finditer(rest)) if verdict in ("INFECTED", "BANNED") else [_PLACE.match(rest)]
-    if len(places) != 1 or places[0] is None:
+    envelope = max(0, rest.rfind("> -> "))
+    named = verdict in ("INFECTED", "BANNED")
+    places = list(_PLACE.finditer(rest, 0, envelope)) if named else [_PLACE.match(rest)]
+    if len(places) != 1 or places[0] is None or not places[0]["client"]:
         return None
     place = places[0]
     own = bool(_OWN.search(place["banks"])) or "Outbound" in (place["actions"] or "")

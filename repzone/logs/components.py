@@ -42,7 +42,11 @@ COMPONENTS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"courieresmtpd|esmtpd(?:-ssl|-msa)?"), "courier:parse_esmtp"),
     (re.compile(r"(?:courier-?)?(?:imap|pop3)(?:d-ssl|login)|courier-?(?:imapd?|pop3d?)|sqwebmaild"), "courier:parse"),
     (
-        re.compile(r"cyrus/[\w-]++|imaps?|pop3s?|nntps?|nntpd|https?|httpd|sieve|timsieved|lmtp(?>(?:d|unix)?)"),
+        # `syslog_prefix` of imapd.conf(5), and Debian's names of services
+        re.compile(
+            r"cyrus/[\w-]++|(?>(?:[\w.-]++/)?)(?:imaps?|pop3s?|nntps?|nntpd|https?|httpd|sieve|timsieved"
+            r"|lmtp(?>(?:d|unix)?))"
+        ),
         "cyrus:parse",
     ),
     (re.compile(r"(?:/usr/(?:local/)?s?bin/)?exim\d?(?>(?:[-_]\w++)?)"), "exim:parse"),

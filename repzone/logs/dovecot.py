@@ -33,7 +33,8 @@ _LEADS = (
     *("Remote closed connection", "Client has quit the connection", "Connection closed"),
 )
 _OURS = re.compile(
-    r"(?:Disconnected|Aborted login|Login aborted): (?:Shutting down|Connection queue full|Process is full)"
+    r"(?:Disconnected|Aborted login|Login aborted): (?:Shutting down|Connection queue full|Process is full"
+    r"|Auth process broken)"
 )
 _PROXIED = re.compile(r"proxy\([\w.@+-]{0,80}+\): started proxying to [\w.:\[\]-]{1,255}+(?: \(.*\))?")
 _EVENT = re.compile(r" \([a-z_]++\)\Z")
@@ -170,10 +171,10 @@ def _pam(header: Header, pam: re.Match[str]) -> Fact | None:
     """Read PAM's line; the name of the user, which may hold a forged `rhost=`, stands on both sides of the client."""
     rest = pam["rest"]
     places = list(_RHOST.finditer(rest))
-    if len(places) > 1 or rest.count(" rhost=") > 1:
-        places = [place for place in places if place["user"] is None or place["user"].strip() == rest[: place.start()]]
     if len(places) != 1:
         return None
+    if rest.count(" rhost=") > 1 and (places[0]["user"] or "").strip() != rest[: places[0].start()]:
+        return None  # the one that reads as the client's may be a part of the name
     return _attempt(header, places[0]["client"], "auth_failed", pam["database"], count=int(pam["more"] or 1))
 
 

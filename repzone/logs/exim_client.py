@@ -20,8 +20,8 @@ FIELDS = (
     r"| TFO\*?| \(via inetd\))*)"
 )
 """The pattern of I=, Ci=, U=, X=, CV=, DN=, SNI= and the like, which stand behind the client."""
-END = r"\s*\Z"
-"""What a pattern ends with that reaches to the end of the line."""
+END = r"(?:: \d{1,9} Time\(s\))?\s*\Z"
+"""What a pattern ends with that reaches to the end of the line, behind which a condensed log has how often it came."""
 
 # Exim's own stamp and pid may stand in the syslog message too, which is split into `[1/3] …` when it is long (log.c).
 _LEAD = re.compile(

@@ -30,7 +30,7 @@ _ZONE = re.compile(
 _TEXTS = tuple(
     (re.compile(pattern, re.IGNORECASE), reason)
     for pattern, reason in (
-        (r"\bgr[ae]y-?list", "greylisted"),
+        (r"\bgr[ae]y-?list|is not yet authorized to deliver mail from", "greylisted"),  # the latter Debian's greylistd
         (r"locally black-?list|local black-?list", ""),
         (
             r"failing address in \"|syntax check|headers? fail"

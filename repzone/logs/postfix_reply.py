@@ -55,6 +55,7 @@ _MILTER = (
     (_SPAM, "spam_rejected"),
     (_RATE, "rate_limit"),
 )
+_RESULTS = {"spf_fail", "dmarc_fail"}  # a failure is final; what is temporary is the look-up
 _NO_DOMAIN = re.compile(r"Domain not found|Domain \S++ does not accept mail|Malformed DNS|Unable to (?:look up|verify)")
 
 _BY_DSN = {
@@ -188,7 +189,7 @@ def milter_reason(reply: Reply) -> str | None:
         return "greylisted"
     for pattern, name in _MILTER:
         if pattern.search(text):
-            return name
+            return None if reply.temporary and name in _RESULTS else name
     return None if reply.temporary else "milter_rejected"
 
 
@@ -235,9 +236,9 @@ def _data(reply: Reply, stage: str) -> str | None:
 def _shared(reply: Reply, otherwise: str) -> str | None:
     """Judge the texts that policy servers and access tables give."""
     text = reply.text or ""
-    for pattern, name in ((_SPF, "spf_fail"), (_DMARC, "dmarc_fail"), (_LISTED, "dnsbl_listed")):
+    for pattern, name in ((_SPF, "spf_fail"), (_DMARC, "dmarc_fail"), (_LISTED, "dnsbl_listed"), (_RATE, "rate_limit")):
         if pattern.search(text):
-            return name
+            return None if reply.temporary and name in _RESULTS else name
     return None if reply.temporary and _OURS.search(text) else otherwise
 
 

@@ -23,8 +23,11 @@ from repzone.logs.syslog import Header
 
 COMPONENT = "sendmail"
 
-_PEER = rf"(?:[^\s\[\],]{{1,255}}+ )?\[(?P<client>{ADDRESS})\](?: \(may be forged\))?"
-_QUEUE = re.compile(r"(?:(?P<queue>[0-9A-Za-z]{8}\d{5,8}|[A-Za-z]{2,3}\d{5}|NOQUEUE): )?(?P<body>.*+)", re.DOTALL)
+_PEER = (  # before NAME, or before the bracket without one, may be an answer of RFC 1413: `IDENT:user@`
+    r"(?:[^\s\[\],]{1,255}+ |[^\s\[\],@]{0,255}+@)?"
+    rf"\[(?P<client>{ADDRESS})\](?: \(may be forged\))?"
+)
+_QUEUE = re.compile(r"(?:(?P<queue>[0-9A-Za-z]{7,8}\d{5,8}|[A-Za-z]{2,3}\d{5}|NOQUEUE): )?(?P<body>.*+)", re.DOTALL)
 _END = re.compile(rf"(?:, relay=|\) from ){_PEER}(?: \([a-z ]*+)?\s*")  # sendmail cuts NAME [ADDRESS] at 100 octets
 
 # What is certain from its begin: pattern, reason, detail; `@` stands for NAME [ADDRESS].
@@ -267,14 +270,16 @@ def _ruleset(header: Header, queue: str, body: str) -> Fact | None:
 
 def _find_place(head: re.Match[str]) -> tuple[re.Match[str] | None, bool]:
     """Give where `relay=` names the client, and whether that is certain: because there is one only, or because it
-    stands right behind an address that brackets and quotes hold together.
+    stands right behind an address that brackets and quotes hold together, and all others are in that address.
     """
     body = head.string
     if body.count(", relay=") > 1 and head["name"] in _ADDRESSES:
         argument = _ARGUMENT.match(body, head.end())
         place = _PLACE.match(body, argument.end()) if argument is not None else None
-        if place is not None:
-            return place, True
+        if place is not None and argument is not None:
+            reply = body[place.end() :].replace(f"{argument[0]}... ", "", 1)
+            if ", relay=" not in reply:
+                return place, True
     places = list(_PLACE.finditer(body, head.end()))
     return (places[-1] if places else None), body.count(", relay=") == 1
 

@@ -210,7 +210,7 @@ def test_rotations_of_every_kind_lose_and_double_nothing(log: Log, rotate: Calla
 
 
 @given(actions=st.lists(st.sampled_from(ACTIONS), max_size=14))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_happens_between_two_runs_each_line_is_stored_once(
     fresh_engine: Callable[[], Engine],
     tmp_path_factory: pytest.TempPathFactory,
@@ -226,7 +226,7 @@ def test_whatever_happens_between_two_runs_each_line_is_stored_once(
 
 @example(actions=[Log.begin_line, READS[0], Log.copy_and_truncate])  # emptied in the middle of a line
 @given(actions=st.lists(st.sampled_from(KEPT_ACTIONS), max_size=20))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_happens_while_a_reader_has_the_log_open_each_line_is_stored_once(
     fresh_engine: Callable[[], Engine],
     tmp_path_factory: pytest.TempPathFactory,

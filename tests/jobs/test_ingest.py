@@ -7,6 +7,7 @@ import io
 import os
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -63,6 +64,60 @@ def test_rotation_by_rename_loses_and_doubles_nothing(engine: Engine, tmp_path: 
     ingestion(engine).run_file(tmp_path / "mail.log.1")
     ingestion(engine).run_file(log)
     assert stored(engine) == {"unknown_recipient": 7}
+
+
+def test_a_log_that_was_rotated_to_where_nobody_looks_is_told_of_once(engine: Engine, tmp_path: Path) -> None:
+    folder, away = tmp_path / "log", tmp_path / "away"
+    folder.mkdir()
+    away.mkdir()
+    log = folder / "mail.log"
+    log.write_text(reject(NOW))
+    assert ingestion(engine).run_file(log).faults == []
+    log.rename(away / "mail.log.1")
+    log.write_text(reject(NOW + 1))
+    assert "olddir" in ingestion(engine).run_file(log).faults[0]
+    assert ingestion(engine).run_file(log).faults == []
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_link_beside_the_log_leads_to_rotated_files_elsewhere(
+    engine: Engine, tmp_path: Path, *, compressed: bool
+) -> None:
+    folder, away = tmp_path / "log", tmp_path / "away"
+    folder.mkdir()
+    away.mkdir()
+    (folder / "old").symlink_to(away)
+    log = folder / "mail.log"
+    log.write_text(reject(NOW))
+    ingestion(engine).run_file(log)
+    rotated = log.read_text() + reject(NOW + 1)
+    log.unlink()
+    if compressed:
+        (away / "mail.log.1.gz").write_bytes(gzip.compress(rotated.encode()))
+    else:
+        (away / "mail.log.1").write_text(rotated)
+    log.write_text(reject(NOW + 2))
+    for events in ({"errors": 2}, {}):
+        outcome = ingestion(engine).run_file(log)
+        assert (outcome.events, outcome.faults) == (events, [])
+
+
+def test_a_log_that_was_followed_to_its_end_may_go_wherever_it_is_put(engine: Engine, tmp_path: Path) -> None:
+    log = tmp_path / "mail.log"
+    log.write_text(reject(NOW))
+    with ingestion(engine).open(log) as followed:
+        assert followed is not None
+        followed.read()
+        followed.commit()
+        with log.open("a") as file:
+            file.write(reject(NOW + 1))
+        log.unlink()
+        log.write_text(reject(NOW + 2))
+        followed.read()
+        followed.commit()
+        assert followed.outcome.faults == []
+    assert stored(engine) == {"unknown_recipient": 3}
+    assert ingestion(engine).run_file(log).faults == []
 
 
 def test_a_log_that_was_rotated_twice_and_compressed_is_read_to_its_end(engine: Engine, tmp_path: Path) -> None:
@@ -134,6 +189,37 @@ def test_a_run_that_dies_before_its_commit_is_as_if_it_had_not_been(
     assert stored(engine) == {"unknown_recipient": 6}
     assert ingestion(engine).run_file(log).events == {"errors": 4}
     assert stored(engine) == {"unknown_recipient": 10}
+
+
+def test_an_interruption_waits_for_what_is_being_stored_however_often_it_comes(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "mail.log"
+    log.write_text(reject(NOW) * 3)
+    monkeypatch.setattr(batch, "EVENTS", 1)
+    monkeypatch.setattr(files, "BLOCK", len(reject(NOW)))
+    waited = threading.Event()
+    store_state, times = positions.store_state, 0
+
+    def store_late(*arguments: object) -> None:
+        assert waited.wait(10)
+        store_state(*arguments)  # type: ignore[arg-type]
+
+    def wait_for(futures: list[Future[object]]) -> None:
+        nonlocal times
+        times += 1
+        if times <= 3:
+            raise KeyboardInterrupt
+        waited.set()
+        wait(futures)
+
+    monkeypatch.setattr(source, "store_state", store_late)
+    monkeypatch.setattr(source, "wait", wait_for)
+    with pytest.raises(KeyboardInterrupt):
+        ingestion(engine).run_file(log)
+    assert (times, stored(engine)) == (4, {"unknown_recipient": 1})
+    monkeypatch.undo()
+    assert ingestion(engine).run_file(log).events == {"errors": 2}
 
 
 def test_a_second_reader_of_the_same_log_waits_and_then_leaves_it(engine: Engine, tmp_path: Path) -> None:
@@ -250,7 +336,7 @@ def test_clean_traffic_is_counted_once_however_runs_end(engine: Engine, tmp_path
 
 
 @given(seed=st.integers(0, 1000), shares=st.lists(st.floats(0, 1), max_size=4))
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_same_log_gives_the_same_listings_however_it_is_chopped(
     fresh_engine: Callable[[], Engine], tmp_path_factory: pytest.TempPathFactory, seed: int, shares: list[float]
 ) -> None:

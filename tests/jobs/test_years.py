@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from repzone.errors import RepzoneError
 from repzone.jobs.files import open_log
-from repzone.jobs.opened import Opened
+from repzone.jobs.opened import Opened, read_log
 from repzone.jobs.years import STEP, find_years
 from repzone.logs.stamp import Stamps
 from repzone.store.positions import FileRow
@@ -133,3 +134,31 @@ def test_a_damaged_log_is_left_to_who_reads_it(tmp_path: Path) -> None:
     path.write_bytes(packed[: len(packed) // 2])
     with open_log(path) as log:
         assert find_years(log, 0) == []
+
+
+@pytest.mark.parametrize("name", ["mail.log", "mail.log.gz"])
+def test_who_reads_a_log_once_is_told_the_same_years_and_the_line_without_an_end_too(tmp_path: Path, name: str) -> None:
+    instants = [datetime(2023, 12, 31, tzinfo=UTC) + timedelta(days=100 * number) for number in range(9)]
+    _write(tmp_path / name, instants, MESSAGE)
+    with open_log(tmp_path / name) as log:
+        whole = [(log.peek(0, 99_999), log.modified), *read_log(log)]
+    (text, modified), *parts = whole
+    (tmp_path / name).write_bytes(gzip.compress(text[:-1]) if name.endswith(".gz") else text[:-1])
+    os.utime(tmp_path / name, (modified, modified))
+    with open_log(tmp_path / name) as log:
+        unended = list(read_log(log))
+    for found in (parts, unended):
+        assert b"".join(part for part, _ in found) == text
+        assert len(found) > 5
+    stamps = Stamps(UTC)
+    lines = [(line, reference) for part, reference in unended for line in part.decode().splitlines()]
+    assert [stamps.from_rfc3164(line[:12], line[13:15], reference) for line, reference in lines] == [
+        int(at.timestamp()) for at in instants
+    ]
+
+
+def test_a_damaged_log_that_is_read_once_is_said_to_be(tmp_path: Path) -> None:
+    log = tmp_path / "mail.log.gz"
+    log.write_bytes(gzip.compress(b"line\n" * 999)[:-9])
+    with open_log(log) as file, pytest.raises(RepzoneError, match="cut off or damaged"):
+        list(read_log(file))

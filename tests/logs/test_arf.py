@@ -63,7 +63,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     which=st.integers(0, len(REPORTS) - 1),
     edits=st.lists(st.tuples(EDITS, st.integers(0, 5000), st.integers(0, 200), PIECES), max_size=6),

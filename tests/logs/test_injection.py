@@ -80,6 +80,7 @@ def fill(template: str, texts: list[str]) -> bytes:
 @example(texts=["192.0.2.7] https://postmaster.example.net/?ip=192.0.2.7; from=<"] * 4)
 @example(texts=["a] blocked using bl.example.net; b"] * 4)
 @example(texts=[f"), [{VICTIM}] <x"] * 4)
+@example(texts=[f"x), [{VICTIM}] <y> -> <z>", "a@b.example", "a@b.example", "a@b.example"])
 @example(texts=['"', "", f'", relay=evil [{VICTIM}], reject=550 ', ""])
 @example(texts=[f'"x, relay=evil [{VICTIM}], reject=550 "', "", "", ""])
 def test_no_text_of_the_client_names_another_or_makes_a_hit(template: str, texts: list[str]) -> None:

@@ -54,7 +54,7 @@ CHOSEN = ATTACKS | st.text(st.characters(exclude_characters="\r\n", exclude_cate
 
 
 @pytest.mark.parametrize(("wanted", "header"), SURE)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(chosen=st.lists(CHOSEN, min_size=1, max_size=3).map(" ".join))
 def test_what_a_client_chooses_never_names_another(wanted: str, header: str, chosen: str) -> None:
     try:
