@@ -33,6 +33,7 @@ bench: install ## speed and size beside peers (apt-get install pflogsumm fail2ba
 	$(BIN)/python -m bench.dns
 	$(BIN)/python -m bench.overload
 	$(BIN)/python -m bench.ready
+	$(BIN)/python -m bench.web
 	$(BIN)/python -m bench.calculate
 	$(BIN)/python -m bench.startup
 
