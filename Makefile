@@ -24,7 +24,7 @@ test: install ## lint, types, layers and every test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 soak: install ## the same tests, with many more examples and kills
-	REPZONE_SOAK=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/logs tests/jobs tests/store tests/fastpath
+	REPZONE_SOAK=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/logs tests/jobs tests/store tests/fastpath tests/serve
 
 bench: install ## speed and size beside peers (apt-get install pflogsumm fail2ban rbldnsd dnsperf hyperfine)
 	$(BIN)/python -m bench.ingest
