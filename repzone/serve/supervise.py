@@ -13,10 +13,11 @@ import ctypes
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from struct import Struct
 
 import structlog
 
@@ -35,6 +36,7 @@ SILENCE = 30.0
 """Seconds for which a child that gives signs of life may give none."""
 
 _PR_SET_PDEATHSIG = 1
+_CREDENTIALS = Struct("=iII")  # pid, uid and gid: unix(7), SCM_CREDENTIALS
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -61,11 +63,13 @@ async def supervise(
 
     Whenever `reload` is set they get to read their configuration anew.
     """
-    with _listening() as (address, heard):
-        running = [_Running(child, address) for child in children]
-        waiting = {child.name for child in children}
-        loop = asyncio.get_running_loop()
-        loop.add_reader(heard, partial(_hear, heard, running, waiting, ready))
+    waiting = {child.name for child in children}
+    loop = asyncio.get_running_loop()
+    with ExitStack() as sockets:
+        running = [_Running(child, sockets.enter_context(_listening())) for child in children]
+        for one in running:
+            loop.add_reader(one.heard_at, partial(_hear, one, waiting, ready))
+            sockets.callback(loop.remove_reader, one.heard_at)
         tasks = [loop.create_task(one.run(stop)) for one in running]
         others = [loop.create_task(_pass_on(running, reload)), loop.create_task(_watch(running))]
         try:
@@ -73,26 +77,26 @@ async def supervise(
         finally:
             for other in others:
                 other.cancel()
-            loop.remove_reader(heard)
 
 
-@contextmanager
-def _listening() -> Iterator[tuple[str, socket.socket]]:
-    """Give an address that the kernel picks, and the socket that hears what children send to it."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
-        heard.setblocking(False)
-        heard.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        heard.bind("")  # Linux picks an abstract name (unix(7), autobind)
-        yield "@" + heard.getsockname()[1:].decode(), heard
+def _listening() -> socket.socket:
+    """Give a socket that hears what is sent to its address, which the kernel picks."""
+    heard_at = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    heard_at.setblocking(False)
+    heard_at.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    heard_at.bind("")  # Linux picks an abstract name (unix(7), autobind)
+    return heard_at
 
 
-def _hear(heard: socket.socket, running: Sequence[_Running], waiting: set[str], ready: Callable[[], None]) -> None:
-    """Note which child is alive or ready; the kernel says who sent it."""
+def _hear(one: _Running, waiting: set[str], ready: Callable[[], None]) -> None:
+    """Note that a child is alive or ready, if its process says so, which the kernel tells.
+
+    A process may be quicker to say it than we are to learn which it is: then its address and its user must do.
+    """
     with suppress(BlockingIOError):
-        text, about, _, _ = heard.recvmsg(4096, socket.CMSG_SPACE(12))
-        sender = next((int.from_bytes(data[:4], "little") for *_, data in about), 0)
-        one = next((one for one in running if one.pid == sender), None)
-        if one is None:
+        text, about, _, _ = one.heard_at.recvmsg(4096, socket.CMSG_SPACE(_CREDENTIALS.size))
+        sender, user, _ = next((_CREDENTIALS.unpack(data) for *_, data in about), (0, -1, 0))
+        if sender != one.process.pid if one.process else user != os.getuid():
             return
         one.heard = asyncio.get_running_loop().time()
         if b"READY=1" not in text.split(b"\n"):
@@ -129,16 +133,12 @@ class _Running:
     """A child and its process, when it has one."""
 
     child: Child
-    address: str
+    heard_at: socket.socket
     process: asyncio.subprocess.Process | None = None
     deaths: int = 0  # without having lasted
     anew: bool = False  # it was told to end, to be started again
     heard: float | None = None  # when this process last told something
     woken: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def pid(self) -> int | None:
-        return self.process.pid if self.process else None
 
     def reload(self) -> None:
         """Let the child read its configuration anew; one that waits to be started is started now."""
@@ -158,7 +158,7 @@ class _Running:
             process = self.process = await asyncio.create_subprocess_exec(
                 *self.child.command,
                 stdin=asyncio.subprocess.DEVNULL,
-                env=_environment(self.address, self.child.tells),
+                env=_environment(self.heard_at, self.child.tells),
                 preexec_fn=partial(_end_with, os.getpid()),
             )
             log.info("run.started", child=self.child.name, pid=process.pid)
@@ -186,11 +186,11 @@ class _Running:
             await process.wait()
 
 
-def _environment(address: str, tells: bool) -> dict[str, str]:
+def _environment(heard_at: socket.socket, tells: bool) -> dict[str, str]:
     """Give a child's variables: what systemd told us of its socket and watchdog is not meant for the child."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("WATCHDOG_")}
     watchdog = {"WATCHDOG_USEC": str(round(SILENCE * 1_000_000))} if tells else {}
-    return {**ours, **watchdog, "NOTIFY_SOCKET": address}
+    return {**ours, **watchdog, "NOTIFY_SOCKET": "@" + heard_at.getsockname()[1:].decode()}
 
 
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:

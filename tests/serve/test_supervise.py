@@ -145,6 +145,45 @@ def test_children_of_a_supervisor_that_was_killed_end_too(tmp_path: Path) -> Non
     wait_for(lambda: said(one)[1:] == ["SIGTERM"] and not is_there(said(one)[0]))
 
 
+def test_one_that_is_ready_before_its_process_is_known_is_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, start = tmp_path / "one", asyncio.create_subprocess_exec
+
+    async def slow(*command: str, **how: object) -> asyncio.subprocess.Process:
+        process = await start(*command, **how)  # type: ignore[arg-type]
+        await until(lambda: bool(said(one)))
+        await asyncio.sleep(0.2)
+        return process
+
+    async def play(_: asyncio.Event, told: list[str]) -> None:
+        await until(lambda: told == ["ready"])
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", slow)
+    supervised([child(one)], play)
+
+
+FORGED = """
+import subprocess, sys, time
+from pathlib import Path
+forge = "from repzone.serve.notify import notify; notify('READY=1')"
+subprocess.run([sys.executable, "-c", forge], check=True)
+Path(sys.argv[1]).write_text("forged")
+while True: time.sleep(10)
+"""
+
+
+def test_what_another_process_says_in_a_child_s_name_is_not_believed(tmp_path: Path) -> None:
+    one = tmp_path / "one"
+
+    async def play(_: asyncio.Event, told: list[str]) -> None:
+        await until(lambda: said(one) == ["forged"])
+        await asyncio.sleep(0.05)
+        assert told == []
+
+    supervised([Child("one", (sys.executable, "-c", FORGED, str(one)))], play)
+
+
 HANG = """
 import sys, time
 from pathlib import Path
