@@ -158,7 +158,8 @@ class Listing:
     """A client in the zone for one category, in `[began, expires)`.
 
     `offence` is how many times that was, `reasons` what was counted. `state` is as stored: ending needs no job,
-    so ask `state_at`.
+    so ask `state_at`. One that is reversed or dropped makes those that begin up to `counts_until` longer, as it did
+    before that was known.
     """
 
     client: Client
@@ -169,6 +170,7 @@ class Listing:
     state: State = "active"
     reasons: Mapping[str, int] = field(default_factory=dict)
     comment: str = ""  # manual listings: the operator's words
+    counts_until: int | None = None
 
     def state_at(self, now: int) -> State:
         """Give the state, where an active listing whose end has come is expired."""

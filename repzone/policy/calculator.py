@@ -59,7 +59,8 @@ class Evidence:
 class Decision:
     """A listing that the rules ask for, with the policy version and the points that led to it.
 
-    `evidence` is what weighed, by reason: what led to it, and what came while it lasted.
+    `evidence` is what weighed, by reason: what led to it, and what came while it lasted. If it is reversed or dropped,
+    `counts_until` is the last second at which it makes a next one longer.
     """
 
     began: int
@@ -69,6 +70,7 @@ class Decision:
     version: int
     points: int
     evidence: dict[str, Evidence] = field(default_factory=dict)
+    counts_until: int | None = None
 
 
 @dataclass(slots=True)
@@ -99,7 +101,6 @@ def calculate(
     clean: Sequence[tuple[int, int]] = (),
     spared: Sequence[Spared] = (),
     *,
-    undone: Mapping[int, int] = _NONE,
     lifted: Sequence[int] = (),
     listed: Mapping[int, int] = _NONE,
 ) -> Judgement:
@@ -110,12 +111,10 @@ def calculate(
     offence given must not matter: give those back to `rulebook.reach(category)` before anything new. `clean` is the
     client's accepted messages, (begin of the hour, messages) in order of time; `spared` is where it was spared before.
 
-    `undone` has, by the begin of listings that are reversed or dropped, the last second for which they count: that of
-    the act, in which the calculator may have come first, or the one before where the act ended them. `lifted` are the
-    seconds at which the client became exempt. `listed` has, by their begin, the points of listings that were decided
-    before: clean mail that became known later does not spare them.
+    `lifted` are the seconds at which the client became exempt. `listed` has, by their begin, the points of listings
+    that were decided before: clean mail that became known later does not spare them.
     """
-    counted = [_Counted(one.began, _counts_until(one.state, undone.get(one.began, 0))) for one in earlier]
+    counted = [_Counted.of(one) for one in earlier]
     free = free_from(earlier)
     mercy = _Mercy(clean, spared, listed)
     decisions: list[Decision] = []
@@ -123,7 +122,7 @@ def calculate(
     while (reached := _reach(offences, index, free, category, rulebook, mercy)) is not None:
         decision = _begin(reached, counted, category, lifted)
         decisions.append(decision)
-        counted.append(_Counted(decision.began, _counts_until(decision.state, decision.expires - 1)))
+        counted.append(_Counted.of(decision))
         free = decision.expires
         index = bisect_left(offences, free, reached.first, key=_AT)
         decision.evidence.update(gather(offences[reached.first : index], rulebook))
@@ -194,6 +193,10 @@ class _Counted(NamedTuple):
     began: int
     until: int | None
 
+    @classmethod
+    def of(cls, one: Listing | Decision) -> _Counted:
+        return cls(one.began, (one.counts_until or 0) if one.state in UNCOUNTED else None)
+
 
 class _Reached(NamedTuple):
     """Where the threshold was reached: second, version in force, points, place of the first offence that counted."""
@@ -202,10 +205,6 @@ class _Reached(NamedTuple):
     version: Version
     points: int
     first: int
-
-
-def _counts_until(state: State, undone: int) -> int | None:
-    return None if state not in UNCOUNTED else 0 if state == "shadow" else undone
 
 
 def _reach(
@@ -238,12 +237,12 @@ def _begin(reached: _Reached, counted: Sequence[_Counted], category: Category, l
     since = at - policy.offence_memory
     number = 1 + sum(since <= began < at and (until is None or at <= until) for began, until in counted)
     expires = at + policy.duration(category, number)
-    state: State = "shadow" if policy.rules(category).shadow else "active"
-    if state == "active":
-        lift = min((lift for lift in lifted if at < lift < expires), default=None)
-        if lift is not None:
-            expires, state = lift, "reversed"
-    return Decision(at, expires, number, state, version.id, points)
+    if policy.rules(category).shadow:
+        return Decision(at, expires, number, "shadow", version.id, points)
+    lift = min((lift for lift in lifted if at < lift < expires), default=None)
+    if lift is not None:
+        return Decision(at, lift, number, "reversed", version.id, points, counts_until=lift - 1)
+    return Decision(at, expires, number, "active", version.id, points)
 
 
 class _Mercy:

@@ -5,7 +5,7 @@ stands, and `calculate` is asked on from there, as it is when a log comes in pie
 
 An act was done to a listing of the real world. Here it means the client's listings that lasted at some second at which
 the real one did: those that still run end at the second of the act; a reversal or drop holds for those that have ended,
-too. What begins later is not touched, as it was not in the real world.
+too. What begins later is not touched, as it was not in the real world; nor is one of the real world that was not meant.
 """
 
 from bisect import bisect_left
@@ -21,19 +21,33 @@ from repzone.reasons import Category
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """What was done at a second to a listing that since then stands in [began, ended); `state` is what it became."""
+    """What was done at a second to a listing that since then stands in [began, ended).
+
+    `state` is what it became; reversed or dropped it counts for what begins up to `counts_until`, if that is known.
+    """
 
     at: int
     state: State
     began: int
     ended: int
+    counts_until: int | None = None
+
+    def counted_until(self, one: Decision) -> int:
+        """Give the last second for which a listing counts that this reverses or drops.
+
+        That of the act, in which the calculator may have come first, or the one before where the act ends it.
+        """
+        if self.counts_until is not None and self.began == one.began:
+            return self.counts_until
+        return self.at - (one.expires > self.at)
 
 
 @dataclass(frozen=True, slots=True)
 class History:
     """What there is of a client and category; all but the acts, which are in order of time, as `calculate` takes it.
 
-    `earlier` are the listings that are given: of the time before the replay.
+    `earlier` are the listings that are given: of the time before the replay. `unmeant` are the begins of those that there
+    are in the real world, and that no act means but one to themselves.
     """
 
     client: Client
@@ -43,29 +57,27 @@ class History:
     acts: Sequence[Act] = ()
     clean: Sequence[tuple[int, int]] = ()
     spared: Sequence[Spared] = ()
-    undone: Mapping[int, int] = field(default_factory=dict)
     lifted: Sequence[int] = ()
     listed: Mapping[int, int] = field(default_factory=dict)
+    unmeant: frozenset[int] = frozenset()
 
 
 def replay(history: History, rulebook: Rulebook) -> Judgement:
     """Give the listings as they stand after all acts, and where the client was spared."""
     if not history.acts:
-        return _judge(history, rulebook, history.offences, history.earlier, history.undone, history.spared)
+        return _judge(history, rulebook, history.offences, history.earlier, history.spared)
     made: dict[int, Decision] = {}
-    undone = dict(history.undone)
     spared = {one.began: one for one in history.spared}
     found: dict[int, Spared] = {}
     for act in (*history.acts, None):
         behind = _seen(history.offences, act) if act else len(history.offences)
         earlier = [*history.earlier, *(_listing(history, one) for one in made.values())]
-        judgement = _judge(history, rulebook, history.offences[:behind], earlier, undone, list(spared.values()))
+        judgement = _judge(history, rulebook, history.offences[:behind], earlier, list(spared.values()))
         made |= {one.began: one for one in judgement.listings}
-        undone |= {one.began: one.expires - 1 for one in judgement.listings if one.state == "reversed"}
         found |= {one.began: one for one in judgement.spared}
         spared |= found
         if act is not None:
-            _do(act, made, undone)
+            _do(act, made, history.unmeant)
     return Judgement(list(made.values()), list(found.values()))
 
 
@@ -79,25 +91,26 @@ def _judge(
     rulebook: Rulebook,
     offences: Sequence[Offence],
     earlier: Sequence[Listing],
-    undone: Mapping[int, int],
     spared: Sequence[Spared],
 ) -> Judgement:
     known = offences, earlier, history.category, rulebook, history.clean, spared
-    return calculate(*known, undone=undone, lifted=history.lifted, listed=history.listed)
+    return calculate(*known, lifted=history.lifted, listed=history.listed)
 
 
-def _do(act: Act, made: dict[int, Decision], undone: dict[int, int]) -> None:
+def _do(act: Act, made: dict[int, Decision], unmeant: frozenset[int]) -> None:
     """Do an act to the listings that it means."""
     for one in made.values():
-        meant = one.began == act.began or (one.began < act.ended and one.expires > act.began)
-        if not meant or (act.state == "released" and one.expires <= act.at):
+        lasted = one.began < act.ended and one.expires > act.began and one.began not in unmeant
+        if not (lasted or one.began == act.began) or (act.state == "released" and one.expires <= act.at):
             continue
-        state = one.state
-        if state not in UNCOUNTED:
-            state = act.state
-            undone[one.began] = act.at - (one.expires > act.at)
-        made[one.began] = replace(one, expires=min(one.expires, act.at), state=state)
+        expires = min(one.expires, act.at)
+        if one.state in UNCOUNTED:
+            made[one.began] = replace(one, expires=expires)
+        else:
+            until = act.counted_until(one) if act.state in UNCOUNTED else None
+            made[one.began] = replace(one, expires=expires, state=act.state, counts_until=until)
 
 
 def _listing(history: History, one: Decision) -> Listing:
-    return Listing(history.client, history.category, one.offence, one.began, one.expires, one.state)
+    listing = history.client, history.category, one.offence, one.began, one.expires, one.state
+    return Listing(*listing, counts_until=one.counts_until)

@@ -18,6 +18,7 @@ from repzone.reasons import Category
 from repzone.store.acts import Act, count_in_act, lock_acts, store_act, utc
 from repzone.store.changes import add_changes, add_exemption_changes, lock_serials
 from repzone.store.engine import instant, seconds
+from repzone.store.events import FUTURE
 from repzone.store.lookup import OWN
 from repzone.store.tables import exemption
 
@@ -71,6 +72,7 @@ def store_own_networks(
     new = _insert(connection, [{"network": network, **row} for network in added])
     gone = exemption.update().where(mine, columns.network.in_(ended)).values(ended=instant(now))
     old = sorted(connection.scalars(gone.returning(columns.id)))
+    _mark_not_exempt(connection, old, now)
     lifted, more = _lift(connection, new, now, most)
     details = {"added": added, "ended": ended, "lifted": len(lifted), **({LIFTING: new} if more else {})}
     number = store_act(connection, Act(now, OWN, "configure", OWN, "", details))
@@ -118,6 +120,7 @@ def add_exemptions(
     if other:
         replaced = [{"number": number, "words": networks[one], **row} for number, one in sorted(other.items())]
         connection.execute(_REPLACE, replaced)
+        _mark_not_exempt(connection, list(other), now)
     lifted, more = _lift(connection, [*numbers, *known], now, most)
     counts = {"new": len(new), "replaced": len(other), "lifted": len(lifted)}
     number = store_act(connection, act, **counts, until=None if ended is None else utc(ended))
@@ -157,6 +160,7 @@ def end_exemption(connection: sa.Connection, network: Client, act: Act) -> int:
     ended = exemption.update().where(mine, lasting).values(ended=sa.func.greatest(columns.added, now))
     numbers = sorted(connection.scalars(ended.returning(columns.id)))
     if numbers:
+        _mark_not_exempt(connection, numbers, act.at)
         add_exemption_changes(connection, numbers, act.at, store_act(connection, act))
     return len(numbers)
 
@@ -193,6 +197,15 @@ def _load_held(
         .order_by(columns.id)
     )  # exemption_network_idx
     return {Client.from_text(network): (number, *kept) for network, number, *kept in connection.execute(query)}
+
+
+def _mark_not_exempt(connection: sa.Connection, exemption_ids: Sequence[int], now: int) -> None:
+    """Have clients decided for whose events came in while these exemptions still held, and are of when they do not.
+
+    Those are of the second in which an exemption was ended, or of a log whose clock is ahead.
+    """
+    arrays = {"ids": list(exemption_ids), "now": instant(now), "soon": instant(now + FUTURE)}
+    connection.execute(_MARK_NOT_EXEMPT, arrays)
 
 
 def _lift(
@@ -239,6 +252,17 @@ SELECT act.id, exemption.id FROM act JOIN exemption ON act.details -> :lifting @
 WHERE act.author = :author AND act.details ? :lifting AND exemption.author = :author AND ended IS NULL
 ORDER BY act.id DESC, exemption.id""")
 
+# The partitions of today, or tomorrow.
+_MARK_NOT_EXEMPT = sa.text("""
+INSERT INTO pending (key, category, since, due)
+SELECT key, category, min(at), CASE WHEN min(at) > :soon THEN min(at) ELSE :now END
+FROM event JOIN exemption ON client <<= network AND at >= ended
+WHERE exemption.id = ANY(CAST(:ids AS integer[])) AND at >= :now AND NOT late
+GROUP BY key, category ORDER BY key, category
+ON CONFLICT (key, category) DO UPDATE
+SET since = least(pending.since, excluded.since), due = least(pending.due, excluded.due)
+WHERE excluded.since < pending.since OR excluded.due < pending.due""")
+
 # The range of listing_key_category_began_key. OFFSET 0 has each exemption look up its own range and nothing else.
 _INSIDE = sa.text("""
 SELECT inside.id FROM exemption
@@ -253,7 +277,7 @@ LIMIT :most""")
 
 # listing_pkey. What a sweep has locked has ended; what it has swept since `now` was lifted before.
 _REVERSE = sa.text("""
-UPDATE listing SET state = 'reversed', expires = greatest(began, :now)
+UPDATE listing SET state = 'reversed', expires = greatest(began, :now), counts_until = :now - interval '1 s'
 WHERE id IN (
     SELECT id FROM listing
     WHERE id = ANY(CAST(:ids AS bigint[])) AND state IN ('active', 'held', 'expired') AND expires > :now
@@ -266,7 +290,7 @@ _REVERSE_EXEMPT = sa.text("""
 WITH lengths AS MATERIALIZED (
     SELECT DISTINCT family(network) AS family, masklen(network) AS length FROM exemption
 )
-UPDATE listing SET state = 'reversed', expires = greatest(began, since)
+UPDATE listing SET state = 'reversed', expires = greatest(began, since), counts_until = since - interval '1 s'
 FROM (
     SELECT listing.id, min(added) AS since
     FROM listing JOIN lengths ON lengths.family = family(key) AND length <= masklen(key)

@@ -44,13 +44,12 @@ class Case:
     earlier: list[Listing]
     clean: list[tuple[int, int]]
     spared: list[Spared]
-    undone: dict[int, int]
     lifted: list[int]
 
     def judge(self, rulebook: Rulebook) -> Judgement:
         """Ask the rules."""
         known = self.offences, self.earlier, self.category, rulebook, self.clean, self.spared
-        return calculate(*known, undone=self.undone, lifted=self.lifted)
+        return calculate(*known, lifted=self.lifted)
 
 
 def take_pending(
@@ -78,12 +77,9 @@ def load_cases(
         if exemptions.find(Client.from_text(address), at) is None:
             offences[key, category].append(Offence(at, reason, count))
     earlier: dict[Key, list[Listing]] = {key: [] for key in keys}
-    undone: dict[Key, dict[int, int]] = {key: {} for key in keys}
-    for key, category, number, began, expires, state, since in connection.execute(_EARLIER, arrays):
-        client = Client.from_text(key)
-        earlier[key, category].append(Listing(client, category, number, began, expires, state))
-        if since is not None:
-            undone[key, category][began] = since
+    for key, category, number, began, expires, state, counts_until in connection.execute(_EARLIER, arrays):
+        known = Client.from_text(key), category, number, began, expires, state
+        earlier[key, category].append(Listing(*known, counts_until=counts_until))
     clean: dict[Key, list[tuple[int, int]]] = {key: [] for key in keys}
     mercies: dict[Key, list[Spared]] = {key: [] for key in keys}
     if arrays["weighing"]:
@@ -94,7 +90,7 @@ def load_cases(
     clients = {key: Client.from_text(key[0]) for key in keys}
     return [
         Case(
-            *(clients[key], key[1], offences[key], earlier[key], clean[key], mercies[key], undone[key]),
+            *(clients[key], key[1], offences[key], earlier[key], clean[key], mercies[key]),
             lifted=[exemption.added for exemption in exemptions.find_ever(clients[key])],
         )
         for key in keys
@@ -171,7 +167,7 @@ def revise_listings(connection: sa.Connection, revised: Sequence[tuple[int, Made
     """Make listings, given by number, what was decided now, with that evidence."""
     if not revised:
         return
-    names = ("expires", "offence", "state", "points", "policy_version_id", "created", "comment")
+    names = ("expires", "offence", "state", "counts_until", "points", "policy_version_id", "created", "comment")
     rows = [{f"new_{name}": _row(one)[name] for name in names} | {"number": number} for number, one in revised]
     news = listing.update().values({name: sa.bindparam(f"new_{name}") for name in names})
     connection.execute(news.where(listing.c.id == sa.bindparam("number")), rows)
@@ -263,6 +259,7 @@ def _row(made: Made) -> Mapping[str, object]:
         "began": instant(decision.began),
         "expires": instant(decision.expires),
         "state": decision.state,
+        "counts_until": None if decision.counts_until is None else instant(decision.counts_until),
         "policy_version_id": decision.version,
         "points": decision.points,
         "created": instant(made.created),
@@ -274,18 +271,6 @@ VOIDED = "a rebuild found that it should never have been"
 """The comment of a listing that is void: it is there to be seen, and bounds nothing."""
 
 VOID = f"(listing.state = 'reversed' AND listing.comment = '{VOIDED}')"
-
-UNDONE = """CASE WHEN listing.state IN ('reversed', 'dropped') THEN extract(epoch FROM coalesce((
-        SELECT undone - CASE WHEN ended > undone THEN interval '1 s' ELSE interval '0' END
-        FROM (
-            SELECT min(at) FILTER (WHERE state IN ('reversed', 'dropped')) AS undone,
-                min(expires) FILTER (WHERE state NOT IN ('reversed', 'dropped', 'shadow')) AS ended
-            FROM listing_change WHERE listing_id = listing.id
-        ) AS counted
-        WHERE ended IS NOT NULL
-    ), listing.expires - interval '1 s'))::bigint END"""
-"""The last second for which a listing counts that was reversed or dropped: that of the act, which may have come behind
-a decision, or the one before where the act ended it, or where nobody knew it otherwise."""
 
 _TAKE = sa.text("""
 DELETE FROM pending USING (
@@ -375,10 +360,10 @@ UPDATE listing SET state = 'held' WHERE id IN (
     ORDER BY began DESC, id DESC LIMIT :above
 )""")
 
-# listing_key_category_began_key; of the few that were undone, listing_change_listing_id_idx.
+# listing_key_category_began_key
 _EARLIER = sa.text(f"""
 SELECT taken.key, taken.category, listing.offence, extract(epoch FROM listing.began)::bigint,
-    extract(epoch FROM listing.expires)::bigint, listing.state, {UNDONE}
+    extract(epoch FROM listing.expires)::bigint, listing.state, extract(epoch FROM counts_until)::bigint
 FROM {_TAKEN} JOIN listing USING (key, category)
 WHERE NOT {VOID}
 ORDER BY listing.began""")  # noqa: S608 - our own words

@@ -16,6 +16,7 @@ from repzone.store.acts import Act, lock_acts, store_act, utc
 from repzone.store.changes import add_changes, load_paused, set_paused
 from repzone.store.engine import instant, seconds
 from repzone.store.exemptions import load_exemptions
+from repzone.store.listings import VOID
 from repzone.store.lookup import OWN
 from repzone.store.tables import event, listing, listing_evidence, source, zone_pause
 
@@ -245,12 +246,19 @@ ON CONFLICT (key, category) DO UPDATE
 SET since = least(pending.since, excluded.since), due = least(pending.due, excluded.due)
 WHERE excluded.since < pending.since OR excluded.due < pending.due""")
 
-_END = sa.text("""
-UPDATE listing SET state = CAST(:state AS listing_state),
-    expires = CASE WHEN expires > :now THEN greatest(began, :now) ELSE expires END
+# A listing of a log whose clock is ahead begins later, and was decided when this one still counted:
+# listing_key_category_began_key.
+_END = sa.text(f"""
+UPDATE listing AS ended SET state = CAST(:state AS listing_state),
+    expires = CASE WHEN expires > :now THEN greatest(began, :now) ELSE expires END,
+    counts_until = CASE WHEN :state <> 'released' THEN greatest(
+        CASE WHEN expires > :now THEN :now - interval '1 s' ELSE :now END,
+        (SELECT max(listing.began) FROM listing
+        WHERE listing.key = ended.key AND listing.category = ended.category AND NOT {VOID})
+    ) END
 WHERE id IN (
     SELECT id FROM listing WHERE id = ANY(CAST(:ids AS bigint[])) AND state = ANY(CAST(:from AS listing_state[]))
         AND (state <> 'active' OR expires > :now OR :state = 'reversed')
     ORDER BY id FOR NO KEY UPDATE
 )
-RETURNING id, category""")
+RETURNING id, category""")  # noqa: S608 - our own words

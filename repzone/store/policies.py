@@ -1,4 +1,8 @@
-"""Policy text in, the rulebook of all policies so far out; a new text is in force from now on."""
+"""Policy text in, the rulebook of all policies so far out; a new text is in force from now on.
+
+What has been read before is not judged by it: that may be of this very second, or of a log whose clock is ahead (by
+FUTURE at most). Then the new text is in force behind that.
+"""
 
 from functools import lru_cache
 
@@ -6,6 +10,7 @@ import sqlalchemy as sa
 
 from repzone.policy.rules import Policy, Rulebook, Version, parse
 from repzone.store.engine import instant, seconds
+from repzone.store.events import FUTURE
 from repzone.store.tables import policy_version
 
 
@@ -18,8 +23,18 @@ def load_policy(connection: sa.Connection, text: str, source: str, now: int) -> 
     connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('repzone.policy_version'))")
     last = connection.scalar(sa.select(policy_version.c.text).order_by(policy_version.c.id.desc()).limit(1))
     if last != text:
-        connection.execute(policy_version.insert().values(text=text, effective_from=instant(now)))
+        effective_from = connection.scalar(_FREE_FROM, {"now": instant(now), "future": instant(now + FUTURE)})
+        connection.execute(policy_version.insert().values(text=text, effective_from=effective_from))
     return load_rulebook(connection)
+
+
+# The partitions of today, or tomorrow; once a policy.
+_FREE_FROM = sa.text("""
+SELECT greatest(
+    :now,
+    (SELECT max(effective_from) FROM policy_version),
+    (SELECT max(at) + interval '1 s' FROM event WHERE at >= :now AND at <= :future)
+)""")
 
 
 @lru_cache(maxsize=64)

@@ -15,7 +15,7 @@ PATIENCE = 500
 _COLUMNS = {
     "alembic_version": "version_num",
     "policy_version": "id, text, effective_from",
-    "listing": "id, key, category, offence, began, expires, state, policy_version_id, points, comment",
+    "listing": "id, key, category, offence, began, expires, state, counts_until, policy_version_id, points, comment",
     "listing_evidence": "listing_id, reason, count, first, last",
     "listing_change": "serial, at, listing_id, exemption_id, state, expires",
     "exemption": "id, network, added, ended",

@@ -61,5 +61,6 @@ WHERE excluded.since < pending.since OR excluded.due < pending.due""")
 
 _REVERSE = sa.text("""
 UPDATE listing SET state = 'reversed', comment = :void,
-    expires = CASE WHEN expires > :now THEN greatest(began, :now) ELSE expires END
+    expires = CASE WHEN expires > :now THEN greatest(began, :now) ELSE expires END,
+    counts_until = coalesce(counts_until, began)
 WHERE id IN (SELECT id FROM listing WHERE id = ANY(CAST(:ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE)""")

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import sqlalchemy as sa
 
-from repzone.model import RESERVED, V4, V6, Client, Exemption, Exemptions, Listing, State
+from repzone.model import RESERVED, STATES, V4, V6, Client, Exemption, Exemptions, Listing, State
 from repzone.policy.calculator import Offence, Spared
 from repzone.policy.replay import Act, History
 from repzone.policy.rules import Rulebook
@@ -20,10 +20,8 @@ from repzone.reasons import CATALOGUE, COUNTED, Category
 from repzone.store.engine import instant
 from repzone.store.events import FUTURE
 from repzone.store.exemptions import load_exemptions
-from repzone.store.listings import UNDONE, VOID, Key
+from repzone.store.listings import VOID, Key
 from repzone.store.tables import event, spared
-
-STATES: tuple[State, ...] = ("active", "expired", "released", "reversed", "held", "dropped", "shadow")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +34,7 @@ class Stored:
     offence: int
     state: State
     points: int
+    counts_until: int | None
     void: bool
 
 
@@ -130,19 +129,19 @@ class _Reader:
         key = Client.from_number(V4 if inet[0] == 2 else V6, int.from_bytes(inet[4:]), inet[1])
         since = self.question.since
         stored = [_stored(*row) for row in listings or ()]
-        undone = {row[1]: row[6] for row in listings or () if row[1] < since and row[6]}
-        before = (one for one in stored if one.began < since and not one.void)
+        acts = self.acts.of(key, category)
+        earlier = (one for one in stored if one.began < since and not one.void)
         history = History(
             key,
             category,
             offences=self._offences(key, events or b""),
-            earlier=[Listing(key, category, one.offence, one.began, one.expires, one.state) for one in before],
-            acts=self.acts.of(key, category),
+            earlier=[_listing(key, category, one) for one in earlier],
+            acts=acts,
             clean=[(hour, messages) for hour, messages in clean or ()],
             spared=[episode for episode in (Spared(*row) for row in episodes or ()) if episode.began <= episode.last],
-            undone=undone,
             lifted=[one.added for one in self.exemptions.find_ever(key)],
             listed={one.began: one.points for one in stored if not one.void} if self.question.again else {},
+            unmeant=_unmeant(stored, acts) if self.question.again else frozenset(),
         )
         return Past(history, stored, delivered)
 
@@ -157,9 +156,26 @@ class _Reader:
 
 
 def _stored(
-    number: int, began: int, expires: int, offence: int, state: int, points: int, undone: int, void: int
+    number: int, began: int, expires: int, offence: int, state: int, points: int, counts_until: int | None, void: int
 ) -> Stored:
-    return Stored(number, began, expires, offence, STATES[state], points, bool(void))
+    return Stored(number, began, expires, offence, STATES[state], points, counts_until, bool(void))
+
+
+def _unmeant(stored: Sequence[Stored], acts: Sequence[Act]) -> frozenset[int]:
+    """Give the begins of listings which nobody did anything to, or which somebody did something to themselves.
+
+    What a rebuild made as undone, since an act means it too, is neither.
+    """
+    done = {act.began for act in acts}
+    return frozenset(
+        one.began
+        for one in stored
+        if not one.void and (one.began in done or one.state not in ("released", "reversed", "dropped"))
+    )
+
+
+def _listing(key: Client, category: Category, one: Stored) -> Listing:
+    return Listing(key, category, one.offence, one.began, one.expires, one.state, counts_until=one.counts_until)
 
 
 class _Acts:
@@ -289,7 +305,8 @@ WITH offended AS (
 ), listed AS (
     SELECT key, category, array_agg(ARRAY[
         id, extract(epoch FROM began)::bigint, extract(epoch FROM expires)::bigint, offence,
-        array_position(enum_range(NULL::listing_state), state) - 1, coalesce(points, 0), coalesce({UNDONE}, 0),
+        array_position(enum_range(NULL::listing_state), state) - 1, coalesce(points, 0),
+        extract(epoch FROM counts_until)::bigint,
         CASE WHEN {VOID} THEN 1 ELSE 0 END
     ] ORDER BY began) AS listings
     FROM listing
@@ -325,8 +342,10 @@ ORDER BY key, category"""  # noqa: S608 - our own words
 # clock of its log is ahead, was done at its begin: it ends there.
 _ACTS = sa.text("""
 SELECT change.key, change.category, extract(epoch FROM greatest(change.at, change.began))::bigint, change.state,
-    extract(epoch FROM change.began)::bigint, extract(epoch FROM change.expires)::bigint
+    extract(epoch FROM change.began)::bigint, extract(epoch FROM change.expires)::bigint,
+    extract(epoch FROM listing.counts_until)::bigint
 FROM listing_change AS change
+LEFT JOIN listing ON listing.id = change.listing_id
 LEFT JOIN act ON act.id = change.act_id
 WHERE change.at >= to_timestamp(:since) AND change.at <= to_timestamp(:until)
     AND change.state IN ('released', 'reversed', 'dropped') AND change.category <> 'manual'

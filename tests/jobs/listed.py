@@ -11,7 +11,9 @@ _ADD = text("""
 INSERT INTO listing (key, category, offence, began, expires, state, created)
 SELECT key, CAST(:category AS category), 1, :began, :expires, 'active', :began FROM unnest(CAST(:keys AS inet[])) AS key
 RETURNING id""")
-_END = text("UPDATE listing SET state = CAST(:state AS listing_state) WHERE id = ANY(:ids)")
+_END = text("""
+UPDATE listing SET state = CAST(:state AS listing_state), counts_until = CASE WHEN :state = 'reversed' THEN began END
+WHERE id = ANY(:ids)""")
 
 
 def add_listings(

@@ -60,7 +60,6 @@ def test_a_rebuild_finds_nothing_until_events_are_purged_and_nothing_after_it(
     purge_reason(world, "unknown_recipient")
     correct(world)
     assert different(world) == []
-    world.now += 3 * HOUR  # nothing of before the rebuild comes in after it: that is judged by what it left
     world.run(later)
     stored, found = both(world.engine, BEFORE, world.now)
     assert found == stored
@@ -120,6 +119,18 @@ def test_a_listing_that_had_other_reasons_too_keeps_its_bounds_and_loses_the_fal
     assert correct(world) == ["changed"]
     assert listings(world) == [("active", 0, 1200, 1, 6)]
     assert rows(engine, "SELECT reason::text, count FROM listing_evidence") == [("unknown_recipient", 6)]
+
+
+def test_what_a_reversal_means_too_counts_up_to_it_for_what_comes_in_after_the_rebuild(engine: Engine) -> None:
+    world = World(engine)
+    world.run([(0, "log", WRONG), (1, "calculate", None), (60, "log", BURST), (3 * HOUR, "act", ("false", 0))])
+    purge_reason(world, "pregreet")
+    assert correct(world) == ["wrong", "missing"]
+    assert listings(world)[1] == ("reversed", 61, 1261, 1, 6)
+    world.log([(HOUR, ADDRESS, "unknown_recipient", 6)])
+    world.calculate(None)
+    assert listings(world)[2][3] == 2
+    assert different(world) == []
 
 
 def test_without_an_act_nothing_is_changed(world: World) -> None:

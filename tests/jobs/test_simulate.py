@@ -100,8 +100,20 @@ HISTORIES: dict[str, list[Step]] = {
         *((1, "log", [(-200, ADDRESS, "unknown_recipient", 6)]), (1, "calculate", None), (1, "act", ("release", 0))),
         (300, "log", BURST),
     ],
+    "a listing was false, and the next, of a log whose clock was ahead, had been decided": [
+        *((1, "log", BURST), (1, "calculate", None), (1100, "log", [(-200, ADDRESS, "unknown_recipient", 6)])),
+        *((0, "calculate", None), (1, "act", ("false", 0)), (600, "log", BURST)),
+    ],
+    "a policy came when a listing of a log whose clock was ahead had been decided": [
+        *((1, "log", [(-200, ADDRESS, "unknown_recipient", 6)]), (1, "calculate", None)),
+        *((1, "policy", POLICIES[4]), (4 * HOUR, "log", BURST), (1, "log", BURST)),
+    ],
     "a client was exempt for a while before anybody decided": [
         *((1, "log", BURST), (60, "exempt", ADDRESS), (60, "unexempt", 0), (60, "log", BURST), (1, "calculate", None)),
+    ],
+    "offences came in while a client was exempt, and are of when it was no more": [
+        *((1, "exempt", ADDRESS), (1, "log", [(-200, ADDRESS, "unknown_recipient", 6)]), (60, "calculate", None)),
+        (1, "unexempt", 0),
     ],
     "one address of a listed network was exempt": [
         *((1, "exempt", "2001:db8:1:2::1"), (1, "log", [(0, "2001:db8:1:2::1", "unknown_recipient", 6)])),

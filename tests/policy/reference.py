@@ -3,10 +3,10 @@
 Written from the wording of the rules and sharing nothing with the calculator but its values.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from repzone.model import Listing
+from repzone.model import Listing, State
 from repzone.policy.calculator import Offence
 from repzone.policy.rules import Rulebook
 from repzone.reasons import Category
@@ -17,7 +17,7 @@ class Ban:
     began: int
     expires: int
     offence: int
-    state: str
+    state: State
     reasons: dict[str, int]
 
 
@@ -27,20 +27,18 @@ def bans(
     category: Category,
     rulebook: Rulebook,
     clean: Sequence[tuple[int, int]] = (),
-    undone: Mapping[int, int] | None = None,
     lifted: Sequence[int] = (),
 ) -> list[Ban]:
     made: list[Ban] = []
-    undone = undone or {}
     for t in sorted({offence.at for offence in offences}):
-        listings: list[tuple[int, int, str]] = [(old.began, old.expires, old.state) for old in earlier]
-        listings += [(ban.began, ban.expires, ban.state) for ban in made]
-        if any(t < expires or t <= began for began, expires, _ in listings):
+        listings = [(old.began, old.expires, old.state, old.counts_until) for old in earlier]
+        listings += [(ban.began, ban.expires, ban.state, ban.expires - 1) for ban in made]
+        if any(t < expires or t <= began for began, expires, _, _ in listings):
             continue  # inside a listing, or before one: it counts for nothing
         version = rulebook.at(t)
         policy = version.policy
         rules = policy.rules(category)
-        last_end = max((expires for _, expires, _ in listings), default=0)
+        last_end = max((expires for _, expires, _, _ in listings), default=0)
         weights = [(offence, rulebook.at(offence.at).policy.weight(offence.reason)) for offence in offences]
         counting = [
             (offence, weight)
@@ -58,14 +56,14 @@ def bans(
                 continue
         remembered = [
             began
-            for began, _, state in listings
+            for began, _, state, until in listings
             if t - policy.offence_memory <= began < t
-            and (state not in ("reversed", "dropped", "shadow") or t <= undone.get(began, 0))
+            and (state not in ("reversed", "dropped", "shadow") or (state != "shadow" and until and t <= until))
         ]
         number = 1 + len(remembered)
         length = rules.durations[min(number, len(rules.durations)) - 1]
         length = max(policy.min_duration, min(policy.max_duration, length))
-        state = "shadow" if rules.shadow else "active"
+        state: State = "shadow" if rules.shadow else "active"
         for lift in sorted(lifted):
             if t < lift < t + length and state != "shadow":
                 length, state = lift - t, "reversed"

@@ -119,8 +119,8 @@ def test_an_offence_is_judged_by_the_policy_of_its_own_time() -> None:
 
 def test_a_reversed_listing_made_the_next_longer_until_it_was_reversed() -> None:
     false = past(-DAY, 2, "reversed")
-    for undone, number in {T0 + 9: 2, T0 + 8: 1}.items():
-        judgement = calculate(burst(0), [false], "errors", SHIPPED, undone={false.began: undone})
+    for until, number in {T0 + 9: 2, T0 + 8: 1}.items():
+        judgement = calculate(burst(0), [replace(false, counts_until=until)], "errors", SHIPPED)
         assert [found.offence for found in judgement.listings] == [number]
 
 
@@ -284,9 +284,10 @@ def test_the_calculator_decides_what_the_slow_reference_decides(
 ) -> None:
     instants = st.integers(T0 - HOUR, T0 + SPAN)
     lifted = data.draw(st.lists(instants, max_size=3))
-    undone = {one.began: data.draw(instants) for one in earlier if one.state in ("reversed", "dropped")}
-    decisions = calculate(offences, earlier, "errors", rulebook, clean, undone=undone, lifted=lifted).listings
-    assert as_bans(decisions) == bans(offences, earlier, "errors", rulebook, clean, undone, lifted)
+    untils = {True: instants, False: st.none()}
+    earlier = [replace(one, counts_until=data.draw(untils[one.state in ("reversed", "dropped")])) for one in earlier]
+    decisions = calculate(offences, earlier, "errors", rulebook, clean, lifted=lifted).listings
+    assert as_bans(decisions) == bans(offences, earlier, "errors", rulebook, clean, lifted)
 
 
 @given(histories(), rulebooks(), cleans(), st.data())

@@ -31,6 +31,8 @@ def add_listings(engine: Engine, *listings: Listing, points: int | None = None) 
 def _add_listing(connection: sa.Connection, one: Listing, points: int | None) -> int:
     row = {"key": one.client.to_text(), "category": one.category, "offence": one.offence, "state": one.state}
     bounds = {"began": instant(one.began), "expires": instant(one.expires), "created": instant(one.began)}
+    if one.state in ("reversed", "dropped"):
+        bounds["counts_until"] = instant(one.counts_until or one.began)
     made = {"points": points, "policy_version_id": sa.select(sa.text("min(id) FROM policy_version")).scalar_subquery()}
     statement = listing.insert().values(**row, **bounds, comment=one.comment, **(made if points else {}))
     number = int(connection.execute(statement.returning(listing.c.id)).scalar_one())

@@ -21,8 +21,9 @@ from repzone.zone.table import MemoryTable
 NOW = 1_790_000_000
 ASKED = [Client.from_text(name) for name in ("192.0.2.7", "192.0.2.130", "2001:db8:1::5", "198.51.100.1")]
 KEYS = ("192.0.2.7", "192.0.2.0/24", "192.0.2.128/25", "2001:db8:1::/64", "2001:db8::/32", "203.0.113.9")
-LISTING = """INSERT INTO listing (key, category, offence, began, expires, state, comment, created)
-VALUES (:key, :category, 1, to_timestamp(:now - 60), to_timestamp(:now + :left), :state, 'why', to_timestamp(:now))
+LISTING = """INSERT INTO listing (key, category, offence, began, expires, state, comment, created, counts_until)
+VALUES (:key, :category, 1, to_timestamp(:now - 60), to_timestamp(:now + :left), :state, 'why', to_timestamp(:now),
+    CASE WHEN CAST(:state AS listing_state) = 'reversed' THEN to_timestamp(:now) END)
 ON CONFLICT DO NOTHING RETURNING id"""
 EVIDENCE = (
     "INSERT INTO listing_evidence VALUES (:id, 'auth_failed', 7, now(), now()), (:id, 'timeout', 2, now(), now())"

@@ -121,6 +121,50 @@ def test_files_are_known_again_in_another_version_and_back(database_url: str) ->
         engine.dispose()
 
 
+UNDONE = """
+INSERT INTO listing (key, category, offence, began, expires, state, comment, created)
+SELECT '192.0.2.0'::inet + n, 'spam', 1, '2026-09-21 12:00:00+00', CAST(ends AS timestamptz),
+    CAST(state AS listing_state), comment, '2026-09-21 12:00:00+00'
+FROM (VALUES
+    (1, '2026-09-21 15:00:00+00', 'expired', ''),
+    (2, '2026-09-21 13:00:00+00', 'reversed', ''),
+    (3, '2026-09-21 15:00:00+00', 'reversed', ''),
+    (4, '2026-09-21 14:00:00+00', 'dropped', 'lifted when it was made'),
+    (5, '2026-09-21 15:00:00+00', 'reversed', 'a rebuild found that it should never have been')
+) AS made (n, ends, state, comment) ORDER BY n;
+INSERT INTO listing_change (serial, at, listing_id, key, category, offence, began, expires, state)
+SELECT row_number() OVER (), CAST(made.at AS timestamptz), id, key, category, offence, began,
+    CAST(coalesce(made.ends, expires::text) AS timestamptz), CAST(made.state AS listing_state)
+FROM (VALUES
+    ('192.0.2.2', '2026-09-21 12:01:00+00', 'active', '2026-09-21 15:00:00+00'),
+    ('192.0.2.2', '2026-09-21 13:00:00+00', 'reversed', NULL),
+    ('192.0.2.3', '2026-09-21 12:01:00+00', 'active', NULL),
+    ('192.0.2.3', '2026-09-21 18:00:00+00', 'reversed', NULL),
+    ('192.0.2.4', '2026-09-21 14:05:00+00', 'dropped', NULL)
+) AS made (address, at, state, ends)
+JOIN listing ON listing.key = made.address::inet
+"""
+
+
+def test_what_was_undone_counts_as_long_as_its_changes_say(database_url: str) -> None:
+    engine = connect(database_url)
+    try:
+        upgrade(engine, SCRIPTS)
+        downgrade(engine, SCRIPTS, "0005")
+        with engine.begin() as connection:
+            connection.exec_driver_sql(UNDONE)
+        upgrade(engine, SCRIPTS)
+        with engine.connect() as connection:
+            untils = connection.scalars(
+                text("SELECT to_char(counts_until AT TIME ZONE 'UTC', 'HH24:MI:SS') FROM listing ORDER BY key")
+            )
+            assert untils.all() == [None, "12:59:59", "18:00:00", "13:59:59", "12:00:00"]
+        downgrade(engine, SCRIPTS, "0005")
+        assert upgrade(engine, SCRIPTS).current
+    finally:
+        engine.dispose()
+
+
 def test_tables_that_are_not_made_are_said_with_the_way_out(database_url: str) -> None:
     engine = connect(database_url)
     try:

@@ -39,8 +39,9 @@ ASKED = [
     *("10.0.0.1", "127.0.0.1", "127.0.0.2", "127.0.0.4", "127.0.0.99", "2001::1", "64:ff9b::c000:203"),
 ]
 _LISTING = text("""
-INSERT INTO listing (key, category, offence, began, expires, state, created)
-VALUES (:key, :category, :offence, to_timestamp(:began), to_timestamp(:expires), :state, to_timestamp(:began))
+INSERT INTO listing (key, category, offence, began, expires, state, created, counts_until)
+VALUES (:key, :category, :offence, to_timestamp(:began), to_timestamp(:expires), :state, to_timestamp(:began),
+    CASE WHEN CAST(:state AS listing_state) IN ('reversed', 'dropped') THEN to_timestamp(:began) END)
 ON CONFLICT DO NOTHING""")
 _EXEMPTION = text(
     "INSERT INTO exemption (network, added, ended) VALUES (:key, to_timestamp(:added), to_timestamp(:ended))"
