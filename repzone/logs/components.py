@@ -30,6 +30,7 @@ COMPONENTS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"haraka|node"), "haraka:parse"),
     (re.compile(r"MailScanner|mailscanner|MSMilter"), "mailscanner:parse"),
     (re.compile(r"milter-greylist"), "milter_greylist:parse"),
+    (re.compile(r"opendmarc"), "opendmarc:parse"),
     (re.compile(r"(?:postfix/)?policyd-spf|pyspf-milter"), "policyd_spf:parse"),
     (re.compile(r"(?:postfix/)?postgrey"), "postgrey:parse"),
     (re.compile(r"rspamd(?>(?:[_-]\w++)?)"), "rspamd:parse"),

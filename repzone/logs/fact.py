@@ -26,6 +26,8 @@ class Kind(Enum):
     DISCONNECT = "disconnect"  # a session ends; `failed` holds the daemon's own counters
     UNOWNED = "unowned"  # `queue` names a message of no client that is known, whosever it was before
     NAMED = "named"  # `queue` has the Message-ID `mid`
+    DMARC_FAILED = "DMARC failed"  # `queue` failed DMARC, which is an offence only when the server acts on it
+    HELD = "held"  # a milter had the message `queue` put on hold; why is not told
     ACCEPTED = "accepted"  # the message `queue` was taken in: clean traffic of its client
     PASSED = "passed"  # greylisting let `client`, `sender`, `recipient` through
     DELIVERED = "delivered"  # the message `queue` reached `recipient`

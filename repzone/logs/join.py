@@ -8,6 +8,7 @@
 - Failed logins that a service and the password databases under it tell count once, in whatever order (`attempts`).
 - Who did what a line without address tells is known by its session, its queue id or its Message-ID. A Message-ID that
   two clients used names neither.
+- What OpenDMARC failed is an offence only when a milter has that message refused or held, and nothing says why else.
 - Greylisting opens a wait, which a pass or a delivery of the same letter (sender and recipient) closes.
 """
 
@@ -72,7 +73,7 @@ def join(state: State, fact: Fact, own: OwnZones, line: int = 0) -> Outcome:
                 _owe(state, fact)
             return ()
         fact = replace(fact, client=client, queue=queue)
-    if kind is Kind.OFFENCE:
+    if kind is Kind.OFFENCE or kind is Kind.HELD:
         return _offence(state, fact, own, line)
     if kind is Kind.CONNECT:
         if fact.client in LOOPBACK:
@@ -91,6 +92,10 @@ def join(state: State, fact: Fact, own: OwnZones, line: int = 0) -> Outcome:
     elif kind is Kind.NAMED:
         message = state.messages.get(fact.queue)
         return _name(state, fact, message, own, line) if message is not None else ()
+    elif kind is Kind.DMARC_FAILED:
+        failed = state.find_message(fact.queue, fact.at)
+        if failed is not None:
+            failed.dmarc_failed = True
     elif kind is Kind.ACCEPTED:
         return _accepted(state, fact, own, line)
     elif kind is Kind.PASSED:
@@ -215,6 +220,10 @@ def _offence(state: State, fact: Fact, own: OwnZones, line: int) -> Outcome:
         return ()
     if message is not None and parse_client(message.client) != client:
         message = None
+    if message is not None and message.dmarc_failed and _is_unexplained(fact):
+        fact = replace(fact, reason="dmarc_fail", detail=f"DMARC fail, {fact.detail}")
+    elif fact.kind is Kind.HELD:
+        return ()
     session = state.open(fact.session, fact.client, fact.at)
     if (fact.echo and session.hit) or (fact.text and _was_said(state, session, fact)):
         return ()
@@ -236,6 +245,11 @@ def _offence(state: State, fact: Fact, own: OwnZones, line: int) -> Outcome:
     if not count:
         return ()
     return (Event(fact.at, client, fact.reason, min(count, MOST), fact.component, fact.detail, line=line),)
+
+
+def _is_unexplained(fact: Fact) -> bool:
+    """Tell whether a milter acted on a message for good, and no line says why."""
+    return fact.kind is Kind.HELD or (fact.verdict and fact.reason == "milter_rejected")
 
 
 def _count_untold(state: State, fact: Fact, count: int) -> int:

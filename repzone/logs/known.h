@@ -47,11 +47,11 @@ static PyObject *entry_fields(const Known *known, const Entry *entry)
                              entry->of.session.login ? Py_True : Py_False, (long long)entry->of.session.told, Py_False,
                              "", 0, BREAKS[entry->of.session.broken]);
     case MESSAGES:
-        return Py_BuildValue("(s#LNLNs#s#)", entry->client, client, (long long)entry->at,
+        return Py_BuildValue("(s#LNLNs#s#O)", entry->client, client, (long long)entry->at,
                              PyBool_FromLong(entry->of.message.login), (long long)entry->of.message.judged,
                              PyBool_FromLong(entry->of.message.accepted), entry->of.message.sender,
                              (Py_ssize_t)(entry->of.message.has_sender ? HEX : 0), entry->of.message.mid,
-                             (Py_ssize_t)(entry->of.message.has_mid ? SHORT_HEX : 0));
+                             (Py_ssize_t)(entry->of.message.has_mid ? SHORT_HEX : 0), Py_False);
     case GONE:
         return Py_BuildValue("(L)", (long long)entry->at);
     case MIDS:

@@ -1,8 +1,10 @@
 """A line of Postfix cleanup in, what it says of the client out (cleanup_milter.c, cleanup_message.c).
 
-A milter's refusal has the client at its fixed place. A refusal by header_checks or body_checks writes the header's
-text first: the client is the ` from NAME[ADDRESS]; from=<` behind it, and when the text or the envelope holds a
-second one, only smtpd's `QUEUEID: client=` can tell.
+A milter's refusal has the client at its fixed place, and so has its hold, of which only OpenDMARC's result tells why.
+What a milter has discarded it may have taken over: MailScanner's does so with every message. Who judges it tells so.
+
+A refusal by header_checks or body_checks writes the header's text first: the client is the ` from NAME[ADDRESS];
+from=<` behind it, and when the text or the envelope holds a second one, only smtpd's `QUEUEID: client=` can tell.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from repzone.logs.syslog import Header
 COMPONENT = "postfix/cleanup"
 
 _MILTER = re.compile(
-    rf"(?P<queue>[0-9A-Za-z]{{5,32}}): (?P<action>milter-(?:reject|discard)): (?P<stage>[A-Z-]++) from {NAME_ADDRESS}"
+    rf"(?P<queue>[0-9A-Za-z]{{5,32}}): (?P<action>milter-(?:reject|hold)): (?P<stage>[A-Z-]++) from {NAME_ADDRESS}"
     r"(?P<rest>: .*+)",
     re.DOTALL,
 )
@@ -44,6 +46,8 @@ def parse(header: Header) -> Fact | None:
 def _milter(header: Header, match: re.Match[str]) -> Fact | None:
     if is_login(match["rest"]):
         return None
+    if match["action"] == "milter-hold":
+        return _hold(header, match)
     reply = postfix_reply.parse(match["rest"][2:])
     reason = postfix_reply.milter_reason(reply)
     if reason is None and not reply.server_written:
@@ -63,6 +67,20 @@ def _milter(header: Header, match: re.Match[str]) -> Fact | None:
         verdict=True,
         sender=sender,
         recipient=recipient,
+    )
+
+
+def _hold(header: Header, match: re.Match[str]) -> Fact | None:
+    if match["stage"] != "END-OF-MESSAGE":
+        return None  # OpenDMARC has not seen the message yet
+    return Fact(
+        Kind.HELD,
+        match["client"],
+        COMPONENT,
+        header.at,
+        queue=queue_key(header, match["queue"]),
+        detail="milter-hold END-OF-MESSAGE",
+        verdict=True,
     )
 
 

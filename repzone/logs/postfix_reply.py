@@ -185,6 +185,8 @@ def milter_reason(reply: Reply) -> str | None:
     text = reply.text or ""
     if reply.dsn.startswith("4.3."):
         return None
+    if text.startswith("rejected by DMARC policy for "):
+        return "dmarc_fail"  # whatever the domain is called
     if _GREY.search(text) or (reply.temporary and text.lower().startswith("try again later")):
         return "greylisted"
     for pattern, name in _MILTER:

@@ -22,6 +22,7 @@ _TEXTS = tuple(
          "rdns_missing"),
         (r"\APossibly forged hostname|\bFCrDNS\b|does not match rDNS", "rdns_mismatch"),
         (r"\AYou talk too soon", "pregreet"),
+        (r"\Arejected by DMARC policy\b", "dmarc_fail"),
         (r"\bgr[ae]y-?list", "greylisted"),
         (r"\btoo many (?:\w+ )?connections", "connection_limit"),
         (r"\brate[ -]?limit|\btoo many (?:recipients?\b.*attempts|messages|mails)|\btoo fast\b", "rate_limit"),

@@ -5,6 +5,7 @@
     QUEUEID: NAME [ADDRESS]: possible SMTP attack: command=AUTH, count=…
     QUEUEID: AUTH failure (MECHANISM): … (CODE) …, user=…, relay=NAME [ADDRESS]
     QUEUEID: Milter: to=<…>, reject=TEXT
+    QUEUEID: milter=NAME, quarantine=TEXT
     QUEUEID: <…>... User unknown
 
 The client is what sendmail writes at the begin or the end of a line, or behind `arg1=` and `relay=`. `arg1=` and TEXT
@@ -113,6 +114,8 @@ _MILTER_CONNECT = re.compile(
 )
 _MILTER = re.compile(r"Milter: (?P<what>(?:cmd=)?[a-z]{1,10})\b(?P<rest>.*+)", re.DOTALL)
 
+_QUARANTINE = re.compile(r"milter=[^\s,]++, quarantine=quarantined by DMARC policy for ")  # OpenDMARC's own words
+
 _SIZE = re.compile(
     r", size=\d++, class=-?\d++, nrcpts=(?P<recipients>\d++)(?:, msgid=<?(?P<mid>[^<>\s,]{1,1000})>?(?=,|\Z))?"
 )
@@ -134,6 +137,8 @@ def parse(header: Header) -> Fact | None:
         return _ruleset(header, queue, body)
     if body.startswith("Milter: "):
         return _milter(header, queue, body)
+    if body.startswith("milter="):
+        return _quarantine(header, queue, body)
     if body.startswith("AUTH"):
         return _auth(header, queue, body)
     return _other(header, queue, body)
@@ -344,3 +349,10 @@ def _milter(header: Header, queue: str, body: str) -> Fact | None:
     reason = "milter_rejected" if reason == "" else reason or ""
     detail = f"milter refused {what}: {reply['code']}"
     return _fact(header, queue, client, reason, detail, reply=written, verdict=what == "data")
+
+
+def _quarantine(header: Header, queue: str, body: str) -> Fact | None:
+    """Read that OpenDMARC had a message quarantined; what another milter puts aside may be anything."""
+    if not queue or _QUARANTINE.match(body) is None:
+        return None
+    return _fact(header, queue, "", "dmarc_fail", "quarantined by DMARC policy", verdict=True)

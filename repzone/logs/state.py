@@ -59,15 +59,16 @@ class Session:
 
 @dataclass(slots=True)
 class Message:
-    """One queue id: whose message it is, when it was judged (0: not yet), whether it was taken, its sender (hashed)."""
+    """One queue id: whose message it is, and what happened to it."""
 
     client: str
     at: int = 0  # when it was taken
     login: bool = False
-    judged: int = 0
+    judged: int = 0  # when, 0 for not yet
     accepted: bool = False
-    sender: str = ""
-    mid: str = ""  # its Message-ID, hashed
+    sender: str = ""  # hashed, as its Message-ID is
+    mid: str = ""
+    dmarc_failed: bool = False
 
 
 # dataclasses.astuple copies deeply, and costs thirty times as much with every commit.

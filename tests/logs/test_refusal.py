@@ -23,6 +23,7 @@ from repzone.logs import refusal
         ("Too many unrecognized commands", "550", "too_many_errors"),
         ("Rejected: IP in SpamCop blacklist", "550", "dnsbl_listed"),
         ("Temporary lookup failure of 192.0.2.7 at rbl.public.example", "451", None),
+        ("rejected by DMARC policy for virus.spamhaus.example", "550", "dmarc_fail"),
         ("SPF check failed", "550", "spf_fail"),
         ("very bad karma score: -9", "550", "spam_rejected"),
         ("Message contains unacceptable attachment (a.exe)", "550", "banned_attachment"),

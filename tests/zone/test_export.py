@@ -1,6 +1,7 @@
 """Exported files beside what DNS answers for the same table."""
 
 import csv
+import tracemalloc
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from itertools import pairwise
@@ -10,18 +11,34 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from repzone.model import V4, V6, Client, Exemption, Listing
+from repzone.model import V4, V6, Change, Client, Exemption, Listing
 from repzone.wire.respond import View, respond
-from repzone.zone.definition import Zone
+from repzone.zone.definition import Zone, parse
 from repzone.zone.export import FORMATS, Networks
+from repzone.zone.export.networks import NAME
 from repzone.zone.export.nftables import ranges
 from repzone.zone.export.rpz import trigger
 from repzone.zone.names import to_labels
-from repzone.zone.table import MemoryTable, Table
+from repzone.zone.rows import unpack_address
+from repzone.zone.table import Found, MemoryTable, Table
+from repzone.zone.texts import MAX_TEXT, worst_length
 from tests.wire.sample import LOOPBACK, NOW, ZONES, query
 from tests.zone.networks import addresses, tables
 
 Said = tuple[list[str], bytes, int] | None  # addresses, text, TTL; None: not listed
+
+
+BLOCK = next(zone for zone in ZONES if zone.apex == "bl.example.net")
+LONG = "{until}{{left}}, {left} ({category}, {offence}): {client} {url}"
+WORDY = parse(
+    f'''apex = "words.example.net"
+nameservers = ["ns.example.net"]
+url = "https://example.net/{{client}}"
+text = "{"~" * (MAX_TEXT - worst_length(LONG, "https://example.net/{client}"))}{LONG}"
+ttl = "150s"
+''',
+    "a zone whose texts are as long as may be",
+)
 
 
 def by_dns(zone: Zone, table: Table, asked: Client) -> Said:
@@ -143,6 +160,63 @@ def test_reserved_space_is_a_hole_in_a_wider_ban() -> None:
         assert any(first <= number <= last for first, last in found) is listed
 
 
+@settings(max_examples=200)
+@given(table=tables(), zone=st.sampled_from((*ZONES, WORDY)))
+def test_what_is_written_of_a_network_is_what_a_look_up_gives(table: MemoryTable, zone: Zone) -> None:
+    networks = Networks(zone, table, NOW)
+    for version in (V4, V6):
+        found = [
+            (unpack_address(version, length, octets), said) for octets, length, said, _ in networks.each(version, repr)
+        ]
+        for network, said in found:
+            entry = networks.entry(network)
+            assert said.replace(repr(NAME)[1:-1], str(network)) == repr(entry), network
+            assert (entry is None) == (network in networks.holes)
+        assert [one for one, _ in found] == sorted({one for one, _ in found}, key=lambda one: (-one.length, one.value))
+        listed = {one.client for one in table.listings(NOW) if one.client.version == version}
+        exempt = {one.network for one in table.exemptions(NOW)}
+        for network in (listed if zone.kind == "block" else exempt) - {one for one, _ in found}:
+            assert network.version != version or networks.entry(network) is None
+
+
+class Unasked(MemoryTable):
+    """A table that nobody may look something up in."""
+
+    def lookup(self, client: Client, now: int) -> Found:
+        """Fail."""
+        raise AssertionError(client)
+
+
+def many(number: int, *networks: str) -> Iterator[Listing]:
+    """Give listings of addresses, and of networks."""
+    named = [Client.from_text(network) for network in networks]
+    for client in (*(Client(V4, 0xC0000000 + 3 * n, 32) for n in range(number)), *named):
+        yield Listing(client, "spam", 1, NOW - 60, NOW + 7200)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_only_what_lies_in_something_else_is_looked_up(form: str) -> None:
+    table = Unasked(many(20, "198.51.0.0/16", "2001:db8::/48", "2001:db9::/64"))
+    table.apply(Change(1, Exemption(Client.from_text("203.0.113.0/24"), 0)))
+    assert "198" in text_of(BLOCK, table, form)
+    table.replace(many(20, "192.0.0.0/24"), [])
+    with pytest.raises(AssertionError, match=r"^192\.0\.0\.0$"):
+        text_of(BLOCK, table, form)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_lines_are_not_kept(form: str) -> None:
+    networks = Networks(BLOCK, MemoryTable(many(4000)), NOW)
+    tracemalloc.start()
+    try:
+        written = sum(map(len, FORMATS[form](networks, 7)))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert written > 50_000
+    assert most < 250_000
+
+
 def test_of_a_paused_zone_only_the_test_entries_are_written() -> None:
     table = MemoryTable([Listing(Client.from_text("192.0.2.7"), "spam", 1, NOW, NOW + 600)])
     paused = Networks(ZONES[1], table, NOW, paused=True)
@@ -157,8 +231,9 @@ def test_a_text_is_quoted_where_it_has_to_be() -> None:
     zone = next(zone for zone in ZONES if zone.apex == "spam.bl.example.net")
     odd = type(zone)(**{name: getattr(zone, name) for name in zone.__slots__} | {"texts": {"spam": odd_text(zone)}})
     made = Networks(odd, MemoryTable([listing], [Exemption(Client.from_text("203.0.113.0/24"), 0)]), NOW)
-    assert "32.0.192" not in "".join(FORMATS["bind"](made, 7))
-    assert '7.2.0.192 300 TXT "a \\"b\\" \\\\c, $d;"\n' in list(FORMATS["bind"](made, 7))
+    text = "".join(FORMATS["bind"](made, 7))
+    assert "32.0.192" not in text
+    assert '7.2.0.192 300 TXT "a \\"b\\" \\\\c, $d;"\n' in text
     assert '192.0.2.7,127.0.0.9,300,"a ""b"" \\c, $d;"\n' in list(FORMATS["csv"](made, 7))
     assert '192.0.2.7 :127.0.0.9:a "b" \\c, $$d;\n' in list(FORMATS["rbldnsd"](made, 7))
 

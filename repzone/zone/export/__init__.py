@@ -1,4 +1,4 @@
-"""A zone and the table of who is listed in, a file for another program out, line by line."""
+"""A zone and the table of who is listed in, a file for another program out, a few lines at a time."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -15,4 +15,4 @@ FORMATS: Mapping[str, Callable[[Networks, int], Iterator[str]]] = {
     "csv": csv.write,
     "nftables": nftables.write,
 }
-"""Who writes the lines of each format, from the networks and the zone's serial."""
+"""Who writes each format, from the networks and the zone's serial."""

@@ -11,13 +11,15 @@ from ipaddress import IPv4Address, IPv6Address
 from repzone.model import V4, V6, WIDTH, Client
 from repzone.zone.definition import Addresses, Zone
 from repzone.zone.entry import Entry, test_entry
-from repzone.zone.export.networks import Networks
-from repzone.zone.names import Name, to_labels
+from repzone.zone.export.networks import NAME, Networks
+from repzone.zone.names import Name
+from repzone.zone.rows import unpack_address
 
 SOA_TIMES = (300, 60, 86400)  # refresh, retry, expire
 NOTHING = "TYPE65280 \\# 0"  # RFC 3597 §5; a type for private use (RFC 6895 §3.1)
 _STEP = {V4: 8, V6: 4}  # bits a label
 _SMALL = 10  # octets below it are written as nibbles are
+_OWNER = "\3"  # where the name of a network stands
 _SHARED = 4  # labels that IPv4 and IPv6 names may have in common
 
 
@@ -29,19 +31,36 @@ def write(networks: Networks, serial: int) -> Iterator[str]:
     for code in zone.test_codes:
         for client in (Client(V4, 127 << 24 | code, 32), Client(V6, 0xFFFF7F000000 | code, 128)):
             if client.version == V4 or code == 2:
-                yield from _records(_name(client), test_entry(zone, code))
+                yield _records(_name(client), test_entry(zone, code))
     for version in (V4, V6):
         between: set[Client] = set()
-        for network, entry in networks.each(version):
-            for wider in _around(network, networks.shortest(version)):
-                if wider not in between:
-                    between.add(wider)
-                    if _is_apart(wider) and networks.entry(wider, with_text=False) is not None:
-                        yield from _records(_name(wider), networks.entry(wider))
-            for part in _parts(network):
-                within = networks.entry(part) if part != network else entry
-                if within is not None or entry is None:
-                    yield from _records(_name(part), within)
+        for octets, length, records, alone in networks.each(version, _make):
+            network = unpack_address(version, length, octets)
+            if not alone:
+                yield from _write_around(networks, network, between)
+            if _is_apart(network):
+                yield records.replace(_OWNER, _name(network)).replace(NAME, str(network))
+            else:
+                yield from _write_parts(networks, network)
+
+
+def _write_around(networks: Networks, network: Client, between: set[Client]) -> Iterator[str]:
+    """Give the wildcards that names of this network block, once."""
+    for wider in _around(network, networks.shortest(network.version)):
+        if wider not in between:
+            between.add(wider)
+            entry = networks.entry(wider) if _is_apart(wider) else None
+            if entry is not None:
+                yield _records(_name(wider), entry)
+
+
+def _write_parts(networks: Networks, network: Client) -> Iterator[str]:
+    """Give the records of a network that no single wildcard stands for."""
+    hole = networks.entry(network, with_text=False) is None
+    for part in _parts(network):
+        entry = networks.entry(part)
+        if hole or entry is not None:
+            yield _records(_name(part), entry)
 
 
 def write_head(zone: Zone, serial: int, servers: Sequence[Name]) -> Iterator[str]:
@@ -79,21 +98,26 @@ def quote(text: bytes) -> str:
     return '"' + text.decode().replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _records(name: str, entry: Entry | None) -> Iterator[str]:
+def _records(name: str, entry: Entry | None) -> str:
     if entry is None:
-        yield f"{name} {NOTHING}\n"
-        return
-    for code in entry.codes:
-        yield f"{name} {entry.ttl} A 127.0.0.{code}\n"
-    yield f"{name} {entry.ttl} TXT {quote(entry.text)}\n"
+        return f"{name} {NOTHING}\n"
+    addresses = "".join(f"{name} {entry.ttl} A 127.0.0.{code}\n" for code in entry.codes)
+    return f"{addresses}{name} {entry.ttl} TXT {quote(entry.text)}\n"
+
+
+def _make(entry: Entry | None) -> str:
+    return _records(_OWNER, entry)
 
 
 def _name(network: Client) -> str:
     """Write the name of an address, or the wildcard of a prefix at a label's bound."""
-    labels = [label.decode() for label in to_labels(network)]
-    if network.is_address:
-        return ".".join(labels)
-    return ".".join(("*", *labels[(WIDTH[network.version] - network.length) // _STEP[network.version] :]))
+    if network.version == V4:
+        labels = [str(octet) for octet in network.value.to_bytes(4, "little")]
+    else:
+        labels = list(f"{network.value:032x}"[::-1])
+    if not network.is_address:
+        labels[: (WIDTH[network.version] - network.length) // _STEP[network.version]] = "*"
+    return ".".join(labels)
 
 
 def _parts(network: Client) -> Iterator[Client]:

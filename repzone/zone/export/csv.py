@@ -5,36 +5,31 @@ The most specific network that holds an address decides.
 
 import csv
 from collections.abc import Iterator
+from io import StringIO
 
 from repzone.model import V4, V6
-from repzone.zone.export.networks import Networks
+from repzone.zone.entry import Entry
+from repzone.zone.export.networks import NAME, Networks, name_of
 
 HEADER = ("network", "addresses", "ttl", "text")
 
 
 def write(networks: Networks, serial: int) -> Iterator[str]:
     """Give the lines."""
-    lines: list[str] = []
-    writer = csv.writer(_Lines(lines), lineterminator="\n")
-    writer.writerow(HEADER)
+    yield _line(*HEADER)
     for version in (V4, V6):
-        for network, entry in networks.each(version):
-            if entry is None:
-                writer.writerow((network, "", "", ""))
-            else:
-                addresses = " ".join(f"127.0.0.{code}" for code in entry.codes)
-                writer.writerow((network, addresses, entry.ttl, entry.text.decode()))
-            yield from lines
-            lines.clear()
-    yield from lines
+        for octets, length, line, _ in networks.each(version, _make):
+            yield line.replace(NAME, name_of(octets, version, length))
 
 
-class _Lines:
-    """A file that keeps what is written."""
+def _make(entry: Entry | None) -> str:
+    if entry is None:
+        return _line(NAME, "", "", "")
+    addresses = " ".join(f"127.0.0.{code}" for code in entry.codes)
+    return _line(NAME, addresses, entry.ttl, entry.text.decode())
 
-    def __init__(self, lines: list[str]) -> None:
-        self._lines = lines
 
-    def write(self, line: str) -> int:
-        self._lines.append(line)
-        return len(line)
+def _line(*values: object) -> str:
+    line = StringIO()
+    csv.writer(line, lineterminator="\n").writerow(values)
+    return line.getvalue()

@@ -5,12 +5,11 @@ A set's intervals must not overlap, so holes are taken out of what is listed.
 
 import re
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Address, IPv6Address
+from heapq import merge
 
 from repzone.model import V4, V6, WIDTH, Client
-from repzone.zone.export.networks import Networks
-
-Range = tuple[int, int]  # the first and the last number
+from repzone.zone.entry import Entry
+from repzone.zone.export.networks import Networks, Range, join, range_of
 
 _TYPES = {V4: "ipv4_addr", V6: "ipv6_addr"}
 _NAME = 28  # octets of a set's name, with its version: an old kernel's bound is 32
@@ -35,30 +34,20 @@ def write(networks: Networks, serial: int) -> Iterator[str]:
 
 def ranges(networks: Networks, version: int) -> Iterator[Range]:
     """Give what is listed as ranges that neither overlap nor touch, in order."""
-    listed: list[Range] = []
-    holes: list[Range] = []
-    for network, entry in networks.each(version, with_text=False):
-        (listed if entry else holes).append(_range(network))
-    listed.sort()
-    holes.sort()
-    return _subtract(_join(listed), _join(holes))
+
+    def listed(length: int) -> Iterator[Range]:
+        behind, shift = (1 << WIDTH[version] - length) - 1, WIDTH[V6] - WIDTH[version]
+        for octets, _, given, _ in networks.each(version, _write_listed, length=length, with_text=False):
+            if given:
+                first = int.from_bytes(octets, "big") >> shift
+                yield first, first | behind
+
+    holes = (range_of(hole) for hole in networks.holes if hole.version == version)
+    return _subtract(join(merge(*map(listed, networks.lengths(version)))), join(sorted(holes)))
 
 
-def _range(network: Client) -> Range:
-    return network.value, network.value | (1 << WIDTH[network.version] - network.length) - 1
-
-
-def _join(given: Iterable[Range]) -> Iterator[Range]:
-    """Join sorted ranges that overlap or touch."""
-    begin, end = -1, -2
-    for first, last in given:
-        if first > end + 1:
-            if end >= begin:
-                yield begin, end
-            begin, end = first, last
-        end = max(end, last)
-    if end >= begin:
-        yield begin, end
+def _write_listed(entry: Entry | None) -> str:
+    return "" if entry is None else "listed"
 
 
 def _subtract(given: Iterable[Range], holes: Iterator[Range]) -> Iterator[Range]:
@@ -79,4 +68,4 @@ def _subtract(given: Iterable[Range], holes: Iterator[Range]) -> Iterator[Range]
 
 
 def _address(version: int, number: int) -> str:
-    return str(IPv4Address(number) if version == V4 else IPv6Address(number))
+    return Client(version, number, WIDTH[version]).to_text()

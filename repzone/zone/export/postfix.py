@@ -7,16 +7,20 @@ let through at once if the zone is an allow zone; holes are left to the restrict
 from collections.abc import Iterator
 
 from repzone.model import V4, V6
-from repzone.zone.export.networks import Networks
+from repzone.zone.entry import Entry
+from repzone.zone.export.networks import NAME, Networks, name_of
 
 
 def write(networks: Networks, serial: int) -> Iterator[str]:
     """Give the lines."""
     allow = networks.zone.kind == "allow"
+
+    def make(entry: Entry | None) -> str:
+        if entry is None:
+            return f"{NAME} DUNNO\n"
+        return f"{NAME} OK\n" if allow else f"{NAME} REJECT {entry.text.decode()}\n"
+
     yield f"# {networks.zone.apex}, serial {serial}\n"
     for version in (V4, V6):
-        for network, entry in networks.each(version, with_text=not allow):
-            if entry is None:
-                yield f"{network} DUNNO\n"
-            else:
-                yield f"{network} OK\n" if allow else f"{network} REJECT {entry.text.decode()}\n"
+        for octets, length, line, _ in networks.each(version, make, with_text=not allow):
+            yield line.replace(NAME, name_of(octets, version, length))

@@ -4,16 +4,17 @@ A data set gives one address for a network, so each code has data sets of its ow
 speaks of. The most specific network of a data set decides, and a line with `!` is a hole.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from ipaddress import IPv4Address
 
-from repzone.model import V4, V6, WIDTH, Client
+from repzone.model import V4, V6, WIDTH
 from repzone.zone.definition import LISTED, Zone
-from repzone.zone.entry import test_entry
+from repzone.zone.entry import Entry, test_entry
 from repzone.zone.export.bind import SOA_TIMES, quote
-from repzone.zone.export.networks import Networks
+from repzone.zone.export.networks import NAME, Networks, name_of
+from repzone.zone.rows import unpack_address
 
-_ASKED = "\0"  # where a text names whoever is asked for, until `$` is free for it
+_OWNER = "\3"  # where the network stands; NAME, where a text names whoever asked, becomes `$`
 _TYPES = {V4: "ip4set", V6: "ip6trie"}
 
 
@@ -27,15 +28,14 @@ def write(networks: Networks, serial: int) -> Iterator[str]:
     yield f"$NS {zone.ttl} {servers}\n$TTL {zone.ttl}\n"
     yield from _fixed(zone)
     for version in (V4, V6):
-        entries = _entries(networks, version)
         for code in zone.test_codes:
             has_test = version == V4 or code == LISTED
             if has_test or code in networks.codes[version]:
                 yield f"$DATASET {_TYPES[version]}:v{version}-{code} @\n"
             if has_test:
-                yield from _test(zone, version, code)
+                yield _test(zone, version, code)
             if code in networks.codes[version]:
-                yield from entries[code]
+                yield from _entries(networks, version, code)
 
 
 def _fixed(zone: Zone) -> Iterator[str]:
@@ -49,31 +49,31 @@ def _fixed(zone: Zone) -> Iterator[str]:
         yield from given
 
 
-def _test(zone: Zone, version: int, code: int) -> Iterator[str]:
+def _test(zone: Zone, version: int, code: int) -> str:
     client = f"127.0.0.{code}" if version == V4 else f"::ffff:7f00:{code:x}"
-    yield f"{client} {_value(code, test_entry(zone, code).text.decode())}\n"
+    return f"{client} {_value(code, test_entry(zone, code).text.decode())}\n"
 
 
-def _entries(networks: Networks, version: int) -> Mapping[int, list[str]]:
-    """Give the lines of each code."""
-    lines: dict[int, list[str]] = {code: [] for code in networks.codes[version]}
-    for network, entry in networks.each(version, _ASKED):
+def _entries(networks: Networks, version: int, code: int) -> Iterator[str]:
+    """Give the lines of a code."""
+
+    def make(entry: Entry | None) -> str:
         if entry is None:
-            for those in lines.values():
-                those.append(f"!{_network(network)}\n")
-            continue
-        for code in entry.codes:
-            text = entry.text.decode() if entry.code == code else ""
-            lines[code].append(f"{_network(network)} {_value(code, text)}\n")
-    return lines
+            return f"!{_OWNER}\n"
+        if code not in entry.codes:
+            return ""
+        return f"{_OWNER} {_value(code, entry.text.decode() if entry.code == code else '')}\n"
+
+    name = name_of if version == V4 else _by_words
+    for octets, length, line, _ in networks.each(version, make, code=code, named=NAME):
+        if line:
+            yield line.replace(_OWNER, name(octets, version, length))
 
 
-def _network(network: Client) -> str:
-    """Write a network as rbldnsd reads it: IPv6 by its words."""
-    if network.version == V4:
-        return str(network)
-    return f"{Client(V6, network.value, WIDTH[V6])}/{network.length}"
+def _by_words(octets: bytes, version: int, length: int) -> str:
+    """Write an IPv6 network as rbldnsd reads it."""
+    return f"{unpack_address(V6, WIDTH[V6], octets)}/{length}"
 
 
 def _value(code: int, text: str) -> str:
-    return f":127.0.0.{code}:{text.replace('$', '$$').replace(_ASKED, '$')}"
+    return f":127.0.0.{code}:{text.replace('$', '$$').replace(NAME, '$')}"
