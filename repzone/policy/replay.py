@@ -46,8 +46,8 @@ class Act:
 class History:
     """What there is of a client and category; all but the acts, which are in order of time, as `calculate` takes it.
 
-    `earlier` are the listings that are given: of the time before the replay. `unmeant` are the begins of those that there
-    are in the real world, and that no act means but one to themselves.
+    `earlier` are the listings that are given: of the time before the replay. `unmeant` are the begins of those that
+    there are in the real world, and that no act means but one to themselves.
     """
 
     client: Client
