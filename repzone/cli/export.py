@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -12,8 +12,9 @@ import typer
 from repzone.cli.database import open_database
 from repzone.cli.options import ConfigOption, complete_apex
 from repzone.cli.output import replaceable
+from repzone.cli.progress import line_bar
 from repzone.cli.wall import clock
-from repzone.config import load, load_zones
+from repzone.config import Settings, load, load_zones
 from repzone.errors import RepzoneError
 from repzone.fastpath import make_table
 from repzone.store.changes import load_paused
@@ -24,6 +25,7 @@ from repzone.zone.definition import Zone
 from repzone.zone.export import FORMATS, Networks
 
 Format = StrEnum("Format", {name: name for name in FORMATS})  # type: ignore[misc]
+_EVERY = 10_000  # lines between two moves of the bar
 
 
 def export(
@@ -50,17 +52,33 @@ def export(
     settings = load(config)
     zone = _choose(apex, load_zones(settings))
     to = to and replaceable(to)
+    if to is None and sys.stdout.isatty():  # a bar would stand among the lines
+        sys.stdout.writelines(_lines(form, zone, settings))
+        return
+    with line_bar() as show:
+        lines = _count(_lines(form, zone, settings), show)
+        if to is None:
+            sys.stdout.writelines(lines)
+        else:
+            _replace(to, lines)
+
+
+def _lines(form: Format, zone: Zone, settings: Settings) -> Iterator[str]:
+    """Read who is listed, and give the lines of the file."""
     now, table = clock(), make_table()
     with open_database(settings, clock) as engine, answering(), engine.connect() as connection:
         serial, listed = load_rows(connection.execution_options(isolation_level="AUTOCOMMIT"), now)
         paused = zone.apex in load_paused(connection)
     rows.load(table, listed)
     del listed
-    lines = FORMATS[form](Networks(zone, table, now, paused=paused), serial)
-    if to is None:
-        sys.stdout.writelines(lines)
-    else:
-        _replace(to, lines)
+    return FORMATS[form](Networks(zone, table, now, paused=paused), serial)
+
+
+def _count(lines: Iterable[str], show: Callable[[int, int], None]) -> Iterator[str]:
+    for number, line in enumerate(lines):
+        if number % _EVERY == 0 and number:
+            show(number, 0)
+        yield line
 
 
 def _choose(apex: str | None, zones: Sequence[Zone]) -> Zone:
@@ -75,7 +93,7 @@ def _choose(apex: str | None, zones: Sequence[Zone]) -> Zone:
 
 def _replace(file: Path, lines: Iterable[str]) -> None:
     """Put the lines in the place of a file, which is there whole at any time; its mode stays."""
-    aside = file.with_name(f"{file.name}.new")
+    aside = file.with_name(f"{file.name}.{os.getpid()}.new")  # another export may be writing the same file
     try:
         with aside.open("w", encoding="ascii") as stream:
             if file.exists():
@@ -85,5 +103,7 @@ def _replace(file: Path, lines: Iterable[str]) -> None:
             os.fsync(stream.fileno())
         aside.rename(file)
     except OSError as error:
-        aside.unlink(missing_ok=True)
         raise RepzoneError(f"{file}: cannot be written: {error.strerror}") from None
+    finally:
+        if aside.exists():  # it has not become the file
+            aside.unlink()

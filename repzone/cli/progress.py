@@ -49,6 +49,13 @@ def event_bar() -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
+def line_bar() -> Iterator[Callable[[int, int], None]]:
+    """Give what shows how many lines are written; before the first the database is read."""
+    with _count_bar("reading", "writing", "lines") as show:
+        yield show
+
+
+@contextmanager
 def lift_bar() -> Iterator[Callable[[int, int], None]]:
     """Give what shows how many listings of how many are lifted."""
     with _count_bar("exempting", "lifting", "listings") as show:
@@ -58,7 +65,10 @@ def lift_bar() -> Iterator[Callable[[int, int], None]]:
 @contextmanager
 def _count_bar(first: str, then: str, noun: str) -> Iterator[Callable[[int, int], None]]:
     columns = (_DESCRIPTION, BarColumn(), TextColumn(f"{{task.completed:,.0f}} {noun}"))
-    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
+    # What is written meanwhile goes where it should, not above the bar.
+    with Progress(
+        *columns, console=errors, transient=True, disable=not errors.is_terminal, redirect_stdout=False
+    ) as bar:
         task = bar.add_task(first, total=None)
 
         def show(done: int, total: int) -> None:

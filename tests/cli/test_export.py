@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from repzone.cli import export, progress
+from repzone.zone.export import Networks
 from tests.cli.conftest import Run
 
 BLOCK = 'apex = "bl.example.net"\nnameservers = ["ns.example.net"]\n'
@@ -63,9 +68,43 @@ def test_the_file_behind_a_link_is_replaced_and_the_link_stays(run: Run, tmp_pat
         (tmp_path / "table").write_text("before")
 
 
+def test_an_export_that_is_interrupted_leaves_the_file_as_it_was(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "table").write_text("before")
+
+    def interrupted(networks: Networks, serial: int) -> Iterator[str]:
+        yield "half"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(export, "FORMATS", {"csv": interrupted})
+    assert run("zone", "export", "--format", "csv", "--to", "table").code == 130
+    assert [(file.name, file.read_text()) for file in tmp_path.glob("table*")] == [("table", "before")]
+
+
+def test_two_exports_at_once_each_write_a_whole_file(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "table.new").write_text("another one's")
+    assert run("zone", "export", "--format", "csv", "--to", "table").code == 0
+    assert (tmp_path / "table.new").read_text() == "another one's"
+
+
+def test_how_many_lines_are_written_is_shown_on_a_terminal(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(progress, "errors", Console(file=screen, force_terminal=True, width=80))
+    monkeypatch.setattr(export, "_EVERY", 1)
+    before = run("zone", "export", "--format", "csv").out
+    assert "writing" in screen.getvalue()
+    assert "2 lines" in screen.getvalue()
+    assert before.startswith("network,addresses,ttl,text\n192.0.2.8,,,\n")
+
+
 def test_what_cannot_be_written_changes_nothing(run: Run, tmp_path: Path) -> None:
     done = run("zone", "export", "--format", "csv", "--to", "no/table")
     assert (done.code, done.err) == (1, "repzone: no/table: cannot be written: No such file or directory\n")
+    done = run("zone", "export", "--format", "csv", "--to", "repzone.toml/table")
+    assert (done.code, done.err) == (1, "repzone: repzone.toml/table: cannot be written: Not a directory\n")
     (tmp_path / "folder").mkdir()
     assert run("zone", "export", "--format", "csv", "--to", "folder").code == 1
     assert [file.name for file in tmp_path.glob("folder*")] == ["folder"]

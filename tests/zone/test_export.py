@@ -184,6 +184,17 @@ def test_what_is_written_of_a_network_is_what_a_look_up_gives(table: MemoryTable
             assert network.version != version or networks.entry(network) is None
 
 
+def test_a_text_that_has_no_room_for_a_long_network_is_cut() -> None:
+    network = Client.from_text("2001:ffff:ffff:ffff:ffff:ffff:ffff:fff0/124")
+    ends = NOW - NOW % 60 + 80_001
+    both = [Listing(network, category, 999_999, NOW - 60, ends) for category in ("errors", "manual")]
+    table = MemoryTable(both)
+    lines = text_of(WORDY, table, "csv").splitlines()
+    (text,) = (row["text"] for row in csv.DictReader(lines))
+    entry = Networks(WORDY, table, NOW).entry(network)
+    assert (len(text), text.encode()) == (MAX_TEXT, entry and entry.text)
+
+
 class Unasked(MemoryTable):
     """A table that nobody may look something up in."""
 

@@ -11,9 +11,9 @@ from ipaddress import IPv4Address, IPv6Address
 from repzone.model import V4, V6, WIDTH, Client
 from repzone.zone.definition import Addresses, Zone
 from repzone.zone.entry import Entry, test_entry
-from repzone.zone.export.networks import NAME, Networks
+from repzone.zone.export.networks import NAME, Networks, name_of
 from repzone.zone.names import Name
-from repzone.zone.rows import unpack_address
+from repzone.zone.rows import pack_address, unpack_address
 
 SOA_TIMES = (300, 60, 86400)  # refresh, retry, expire
 NOTHING = "TYPE65280 \\# 0"  # RFC 3597 §5; a type for private use (RFC 6895 §3.1)
@@ -35,6 +35,10 @@ def write(networks: Networks, serial: int) -> Iterator[str]:
     for version in (V4, V6):
         between: set[Client] = set()
         for octets, length, records, alone in networks.each(version, _make):
+            if alone and length == WIDTH[version]:
+                name = _name_address(octets, version)
+                yield records.replace(_OWNER, name).replace(NAME, name_of(octets, version, length))
+                continue
             network = unpack_address(version, length, octets)
             if not alone:
                 yield from _write_around(networks, network, between)
@@ -111,13 +115,17 @@ def _make(entry: Entry | None) -> str:
 
 def _name(network: Client) -> str:
     """Write the name of an address, or the wildcard of a prefix at a label's bound."""
-    if network.version == V4:
-        labels = [str(octet) for octet in network.value.to_bytes(4, "little")]
-    else:
-        labels = list(f"{network.value:032x}"[::-1])
-    if not network.is_address:
-        labels[: (WIDTH[network.version] - network.length) // _STEP[network.version]] = "*"
-    return ".".join(labels)
+    name = _name_address(pack_address(network), network.version)
+    if network.is_address:
+        return name
+    return ".".join(("*", *name.split(".")[(WIDTH[network.version] - network.length) // _STEP[network.version] :]))
+
+
+def _name_address(octets: bytes, version: int) -> str:
+    if version == V4:
+        a, b, c, d = octets[:4]
+        return f"{d}.{c}.{b}.{a}"
+    return ".".join(octets.hex()[::-1])
 
 
 def _parts(network: Client) -> Iterator[Client]:

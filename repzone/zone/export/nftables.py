@@ -68,4 +68,6 @@ def _subtract(given: Iterable[Range], holes: Iterator[Range]) -> Iterator[Range]
 
 
 def _address(version: int, number: int) -> str:
-    return Client(version, number, WIDTH[version]).to_text()
+    if version == V4:
+        return ".".join(map(str, number.to_bytes(4, "big")))
+    return Client(V6, number, WIDTH[V6]).to_text()
