@@ -3,7 +3,7 @@
 Words of log lines and of operators are shown as they are, never obeyed: see `output.plain`.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -13,7 +13,7 @@ from repzone.cli.check import print_found
 from repzone.cli.listed import reasons_text
 from repzone.cli.listings import STYLES
 from repzone.cli.output import console, counted, long, plain, print_indented, print_table, table, within
-from repzone.model import Exemption
+from repzone.model import Exemption, State
 from repzone.policy.outlook import Outlook
 from repzone.policy.rules import Rulebook
 from repzone.store.dossier import Dossier, History, Line, Turn
@@ -70,6 +70,13 @@ def _print_outlooks(told: Told) -> None:
         print_indented(Text("; ".join(_standing(outlook)) + "."), lead=f"{outlook.category:6}")
 
 
+_HOLDING: Mapping[State, str] = {
+    "active": "listed",
+    "held": "held, so not published until `repzone held release`",
+    "shadow": "listed in shadow, so not published",
+}
+
+
 def _standing(outlook: Outlook) -> Iterator[str]:
     """Say what counts now, and what would list it."""
     for due in outlook.due:
@@ -77,13 +84,17 @@ def _standing(outlook: Outlook) -> Iterator[str]:
             f"not decided yet: {counted(due.points, 'point')} list it from {format_instant(due.began)} until "
             f"{format_instant(due.expires)} once `repzone calculate` has run"
         )
-    rules = outlook.rules
     if outlook.until is not None:
-        yield f"what it does now counts for nothing until {format_instant(outlook.until)}"
+        if outlook.holding and outlook.holding in _HOLDING and not outlook.due:
+            yield _HOLDING[outlook.holding]
+        yield f"what comes now counts for nothing until {format_instant(outlook.until)}"
     else:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in outlook.reasons.items())
-        points = f"{outlook.points:,} of {counted(rules.threshold, 'point')}"
-        yield f"{points} in the last {within(rules.window)}" + (f" ({reasons})" if reasons else "")
+        points = f"{outlook.points:,} of {counted(outlook.rules.threshold, 'point')}"
+        since = f"in the last {within(outlook.rules.window)}"
+        if outlook.since is not None:
+            since = f"since its last listing ended, {format_instant(outlook.since)}"
+        yield f"{points} {since}" + (f" ({reasons})" if reasons else "")
     yield _next_listing(outlook)
     if outlook.remembered:
         number, last = len(outlook.remembered), format_instant(outlook.remembered[-1])
@@ -98,7 +109,9 @@ def _next_listing(outlook: Outlook) -> str:
     if outlook.more is None:
         return "nothing lists it, since its clean mail outweighs everything"
     lists = "lists" if outlook.more == 1 else "list"
-    often = f"{outlook.more:,} more" if outlook.until is None else f"then {counted(outlook.more, 'point')}"
+    often = f"{outlook.more:,} more"
+    if outlook.until is not None:
+        often = f"from then on {counted(outlook.more, 'point')} in {long(outlook.rules.window)}"
     because = " (so many because of its clean mail)" if outlook.outweighed else ""
     return f"{often}{because} {lists} it {ladder}"
 
@@ -118,6 +131,8 @@ def _print_history(history: History, told: Told) -> None:
     listing = history.listing
     state = listing.state_at(told.now)
     left = f", {format_left(listing.expires - told.now)} left" if state == "active" else ""
+    if state == "held" and told.now >= listing.expires:
+        left = ", and has ended"
     often = "" if listing.category == "manual" else f", the {ordinal(listing.offence)} time"
     as_part_of = (
         f", as part of {listing.client}" if listing.client.length < (told.dossier.key or listing.client).length else ""
@@ -145,8 +160,11 @@ def _why(history: History, rulebook: Rulebook) -> str:
     version = next((one for one in rulebook.versions if one.id == history.version), None)
     if version is not None and history.points is not None:
         rules = version.policy.rules(listing.category)
-        points = f"{history.points:,} of {counted(rules.threshold, 'point')} within {long(rules.window)}"
-        why = f"{points} (policy {version.id}): {why}"
+        points = f"{counted(history.points, 'point')} within {long(rules.window)}"
+        weights = version.policy.weights
+        seen = sum(count * weights.get(reason, 1) for reason, count in listing.reasons.items())
+        more = ", with what came while it lasted" if seen > history.points else ""
+        why = f"{points}, {rules.threshold:,} list it (policy {version.id}): {why}{more}"
     return why + (f"; {counted(history.hits, 'mail')} refused" if history.hits else "")
 
 
@@ -202,12 +220,23 @@ def _print_events(told: Told) -> None:
 
 def _print_lines(lines: Iterable[Line], told: Told, indent: int = 2) -> None:
     """Print events, those that tell the same one after the other as one."""
-    for _, same in groupby(lines, key=lambda line: (line.client, line.reason, line.late, line.component, line.detail)):
+
+    def kind(line: Line) -> tuple[object, ...]:
+        return line.client, line.reason, line.late, _is_inside(line, told), line.component, line.detail
+
+    for _, same in groupby(lines, key=kind):
         alike = list(same)
         line, count = alike[0], sum(one.count for one in alike)
         who = "" if line.client == told.dossier.client else f"{line.client}  "
         often = f" x {count:,}" if count > 1 else ""
-        late = " (late: counts for nothing)" if line.late else ""
+        vain = "late" if line.late else "during a listing" if _is_inside(line, told) else ""
+        vain = f" ({vain}: counts for nothing)" if vain else ""
         said = f"  {plain(line.component)}: {plain(line.detail)}" if line.detail else ""
-        text = Text.assemble(f"{who}{line.reason}{often}{late}", (said, "dim"))
+        text = Text.assemble(f"{who}{line.reason}{often}{vain}", (said, "dim"))
         print_indented(text, indent, f"{format_instant(line.at):23}")
+
+
+def _is_inside(line: Line, told: Told) -> bool:
+    """Tell whether an event came while a listing of its category lasted: what came at its very begin led to it."""
+    listings = (history.listing for history in told.dossier.histories)
+    return any(one.category == line.category and one.began < line.at < one.expires for one in listings)

@@ -24,8 +24,9 @@ class Outlook:
     """How a client stands in one category.
 
     `due` is what the calculator decides once it has looked at everything: all else is as it stands after that.
-    `until` is the end of what holds now (a listing in any state): what comes before counts for nothing. `points` and
-    `reasons` count at `at`, which is now or the first second behind that, for `window` seconds.
+    `until` is the end of what holds now, a listing of that state in `holding`: what comes before counts for nothing.
+    `points` and `reasons` count at `at`, which is now or the first second behind that, for `window` seconds, or from
+    `since` on, if the last listing ended within them.
     `more` offences of one point each at `at` list it (None: even a million would be outweighed by clean mail), as its
     offence number `offence`, for `length` seconds, in `state`. Earlier listings are `remembered` until these instants.
     """
@@ -35,6 +36,8 @@ class Outlook:
     rules: CategoryRules
     due: tuple[Decision, ...]
     until: int | None
+    holding: State | None
+    since: int | None
     at: int
     points: int
     reasons: dict[str, int]
@@ -77,6 +80,8 @@ def foresee(
     reasons = {reason: seen.count for reason, seen in listed.evidence.items() if reason != _ANY}
     points = listed.points - MOST
     version = rulebook.at(at)
+    window = version.policy.rules(category).window
+    last = max(listings, key=lambda one: free_from([one]), default=None)
     fewest = max(1, version.policy.rules(category).threshold - points)
     more = fewest
     if ask(fewest, clean) is None:  # clean mail weighs more: how much more?
@@ -89,6 +94,8 @@ def foresee(
         rules=version.policy.rules(category),
         due=tuple(decided.listings),
         until=free if free > now else None,
+        holding=last.state if last is not None and free > now else None,
+        since=free if at - window < free <= now else None,
         at=at,
         points=points,
         reasons=reasons,

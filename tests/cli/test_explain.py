@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from repzone.model import Client, Event, Exemption, Exemptions, Hit, Listing, Traffic
+from repzone.model import Client, Event, Exemption, Exemptions, Hit, Listing, State, Traffic
 from repzone.policy.rules import INITIAL
 from repzone.store.acts import add_act
 from repzone.store.changes import add_changes
@@ -72,7 +72,7 @@ def test_points_are_told_against_the_threshold_with_what_they_come_from(run: Run
         "7 of 10 points in the last hour (unknown_recipient 5, relay_denied 1); 3 more list it for 4 h, the 2nd" in text
     )
     assert "1 earlier listing remembered, the last until " in text
-    assert "11 of 10 points within 1 h (policy 1): timeout 10\n" in text
+    assert "11 points within 1 h, 10 list it (policy 1): timeout 10\n" in text
     assert "unknown_recipient x 5  postfix/smtpd: no such user\n" in text
 
 
@@ -84,16 +84,46 @@ def test_a_listing_is_told_with_what_became_of_it(run: Run, ready: Engine) -> No
         add_hits(connection, [Hit(NOW, CLIENT), Hit(NOW, CLIENT)], load_rulebook(connection))
     text = told(run)
     assert text.startswith("192.0.2.7 is listed for errors, the 1st time, until")
-    assert re.search(r"what it does now counts for nothing until .* UTC; then 10 points list it for 4 h, the 2nd", text)
+    assert re.search(
+        r"  errors  listed; what comes now counts for nothing until .* UTC; "
+        r"from then on 10 points in 1 h list it for 4 h, the 2nd time; ",
+        text,
+    )
     assert "errors, the 1st time, for 2 h until" in text
-    assert "10 of 10 points within 1 h (policy 1): unknown_recipient 12; 2 mails refused\n" in text
+    reasons = "unknown_recipient 12, with what came while it lasted; 2 mails refused\n"
+    assert f"10 points within 1 h, 10 list it (policy 1): {reasons}" in text
+    assert "unknown_recipient x 2 (during a listing: counts for nothing)" in text
+    assert "unknown_recipient x 8 (" not in text
     execute(ready, "UPDATE listing SET state = 'released', expires = to_timestamp(:now)", {"now": NOW})
     with ready.begin() as connection:
         act = add_act(connection, "alice", "unban", "192.0.2.7", "they called", NOW)
         add_changes(connection, [1], NOW, act)
     text = told(run)
     assert text.startswith("192.0.2.7 is not listed.\n")
+    assert re.search(r"  errors  0 of 10 points since its last listing ended, .* UTC; 10 more list it for 4 h", text)
     assert "unban by alice: they called (released)\n" in text
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("held", "held, so not published until `repzone held release`; what comes now counts for nothing until "),
+        ("shadow", "listed in shadow, so not published; what comes now counts for nothing until "),
+    ],
+)
+def test_what_is_not_published_is_told_as_that(run: Run, ready: Engine, state: State, said: str) -> None:
+    add_listings(ready, Listing(CLIENT, "errors", 1, NOW - 60, NOW + HOUR, state, {"timeout": 10}), points=10)
+    text = told(run)
+    assert text.startswith("192.0.2.7 is not listed.\n")
+    assert f"  errors  {said}" in text
+    assert "10 points within 1 h, 10 list it (policy 1): timeout 10\n" in text
+
+
+def test_a_held_listing_that_nobody_decided_on_in_time_is_told_as_ended(run: Run, ready: Engine) -> None:
+    add_listings(ready, Listing(CLIENT, "errors", 1, NOW - HOUR, NOW - 60, "held", {"timeout": 10}), points=10)
+    text = told(run)
+    assert "UTC: held, and has ended\n" in text
+    assert "0 of 10 points since its last listing ended, " in text
 
 
 def test_what_clean_mail_did_is_told_with_the_numbers(run: Run, ready: Engine) -> None:
@@ -163,6 +193,7 @@ def test_programs_get_one_object_with_everything(run: Run, ready: Engine) -> Non
     assert (errors["points"], errors["threshold"], errors["more"], errors["length"]) == (7, 10, 3, 7200)
     assert (errors["counts_from"], errors["undecided"], errors["reasons"]) == (None, [], {"unknown_recipient": 7})
     assert (spam["counts_from"], spam["offence"]) == (client["listings"][0]["expires"], 2)
+    assert (spam["holding"], spam["counts_since"], errors["holding"]) == ("active", None, None)
     (history,) = client["history"]
     assert (history["points"], history["threshold"], history["window"], history["policy"]) == (3, 3, 6 * HOUR, 1)
     assert [turn["state"] for turn in history["changes"]] == ["active"]

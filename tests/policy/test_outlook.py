@@ -135,6 +135,21 @@ def test_while_it_is_listed_nothing_counts_until_the_end() -> None:
     outlook = foresee(burst(0, 10), [past(0, 2)], "errors", SHIPPED, T0 + HOUR)
     assert (outlook.until, outlook.at) == (T0 + 2 * HOUR, T0 + 2 * HOUR)
     assert (outlook.points, outlook.more, outlook.offence) == (0, 10, 2)
+    assert (outlook.holding, outlook.since) == ("expired", None)  # as it is stored here
+
+
+def test_what_came_before_the_last_listing_ended_is_not_in_the_window() -> None:
+    ended = past(-2 * HOUR, 2, "released")
+    outlook = foresee(burst(-30, 39), [ended], "errors", SHIPPED, T0 + 60)
+    assert (outlook.until, outlook.holding, outlook.since, outlook.points) == (None, None, T0, 9)
+    later = foresee((), [ended], "errors", SHIPPED, T0 + HOUR)
+    assert (later.since, foresee((), (), "errors", SHIPPED, T0).since) == (None, None)
+
+
+def test_of_several_listings_the_one_that_ends_last_holds() -> None:
+    earlier = [past(0, 5, "shadow"), past(-HOUR, 3, "held")]
+    outlook = foresee((), earlier, "errors", SHIPPED, T0 + HOUR)
+    assert (outlook.until, outlook.holding) == (T0 + 5 * HOUR, "shadow")
 
 
 def test_what_nobody_decided_yet_is_due() -> None:
