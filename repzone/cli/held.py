@@ -1,7 +1,7 @@
 """`repzone held`: listings that the brake holds, because more began within an hour than the policy allows."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -26,7 +26,9 @@ app = typer.Typer(
     add_completion=False,
 )
 CategoryOption = Annotated[Category | None, typer.Option("--category", metavar="C", help="Only this category.")]
-AddressesArgument = Annotated[list[str] | None, typer.Argument(metavar="IP", help="Whose listings.")]
+AddressesArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="IP|CIDR", help="Whose listings; of a network all that lie in it.")
+]
 AllOption = Annotated[bool, typer.Option("--all", help="All that are held; only shown until --yes.")]
 
 
@@ -57,7 +59,9 @@ def release(
 ) -> None:
     """Publish listings that are held; begin and end stay as they were. One that has ended meanwhile is expired.
 
-    Exit code 1 when one of the addresses has nothing that is held.
+    Where more than one client is held in a network, that is only shown until --yes.
+
+    Exit code 1 when one of the addresses or networks has nothing that is held.
 
     Example: repzone held release --all --category spam --because "a real wave" --yes
     """
@@ -76,9 +80,13 @@ def drop(
 ) -> None:
     """End listings that are held, as if they had never been. Offences from now on count again, older ones never.
 
-    Exit code 1 when one of the addresses has nothing that is held.
+    Where more than one client is held in a network, that is only shown until --yes.
+
+    Exit code 1 when one of the addresses or networks has nothing that is held.
 
     Example: repzone held drop 192.0.2.1 --because "our own newsletter"
+
+    Example: repzone held drop 192.0.2.0/24 --yes
     """
     _decide("drop", addresses, category, because, config, output, everything=everything, yes=yes)
 
@@ -95,17 +103,18 @@ def _decide(
     yes: bool,
 ) -> None:
     if bool(addresses) == everything:
-        raise UsageError("name addresses, or --all")
+        raise UsageError("name addresses or networks, or --all")
     clients = [parse_network(address) for address in addresses or ()]
-    done = not everything or yes
     subject = ", ".join(map(str, clients)) if clients else f"all{f' of {category}' if category else ''}"
-    with acting(config) if done else looking(load(config)) as (connection, now):
+    with acting(config) if clients or yes else looking(load(config)) as (connection, now):
         keys = {client: keys_of(connection, client) for client in clients}
-        wanted = frozenset().union(*keys.values()) if clients else None
-        found = find_held(connection, now, keys=wanted, category=category)
+        held = find_held(connection, now, category=category)
+        found = held if everything else _choose(held, keys)
+        done = yes or not (everything or _is_wide(clients, found))
         if done:
+            wanted = None if everything else frozenset(one.client for one in found)
             _do(connection, verb, wanted, category, because, subject, now)
-    missed = [client for client in clients if not any(one.client in keys[client] for one in found)]
+    missed = [client for client in clients if not _choose(found, {client: keys[client]})]
     ended = [one for one in found if one.expires <= now]
     if output is Output.json:
         fields = [listing_fields(one, now) for one in found]
@@ -116,6 +125,18 @@ def _decide(
         _print_decided(verb, found, ended, missed, because, done=done)
     if missed:
         raise typer.Exit(1)
+
+
+def _choose(held: Sequence[Listing], keys: Mapping[Client, frozenset[Client]]) -> list[Listing]:
+    """Give the listings of clients and of what lies in networks; `keys` are what each may be listed as."""
+    wanted = frozenset().union(*keys.values())
+    networks = [client for client in keys if not client.is_address]
+    return [one for one in held if one.client in wanted or any(network.covers(one.client) for network in networks)]
+
+
+def _is_wide(clients: Sequence[Client], found: Sequence[Listing]) -> bool:
+    """Tell whether more than one client lies in one that was named."""
+    return any(len({one.client for one in found if client.covers(one.client)}) > 1 for client in clients)
 
 
 def _do(
@@ -170,6 +191,6 @@ def _print_table(found: Sequence[Listing], now: int) -> None:
     print_table(made)
     console.print(
         f"{counted(len(found), 'listing')} held. `repzone held release` publishes them, `repzone held drop` ends them: "
-        "name addresses, or --all.",
+        "name addresses or networks, or --all.",
         soft_wrap=True,
     )
