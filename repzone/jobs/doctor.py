@@ -187,19 +187,26 @@ def check_postfix(case: Case) -> Iterator[Finding]:
 
 
 def load_postfix() -> Mapping[str, str] | None:
-    """Ask postconf(1) for what matters; None where there is no Postfix."""
+    """Ask postconf(1) for what matters; None where there is no Postfix.
+
+    What master.cf says for one service is named as postconf does: `submission/inet/smtpd_sasl_auth_enable`.
+    """
     program = shutil.which("postconf") or shutil.which("postconf", path="/usr/sbin:/usr/local/sbin")
     if program is None:
         return None
-    command = [program, "-x", *LISTS, POSTSCREEN, SASL]
+    values = _ask(program, *LISTS, POSTSCREEN, SASL)
+    return values and {**values, **(_ask(program, "-P") or {})}  # before 2.11 it has no -P
+
+
+def _ask(program: str, *words: str) -> dict[str, str] | None:
+    command = [program, "-x", *words]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=30, check=False)
     lines = (line.partition("=") for line in done.stdout.splitlines())
     return {name.strip(): value.strip() for name, _, value in lines} if done.returncode == 0 else None
 
 
 def examine_postfix(values: Mapping[str, str], apex: str) -> Iterator[Finding]:
-    """Judge how main.cf uses a zone: `values` are its settings by name."""
-    needed = ["permit_mynetworks"] + (["permit_sasl_authenticated"] if values.get(SASL) == "yes" else [])
+    """Judge how main.cf uses a zone: `values` are its settings by name, and those of services in master.cf."""
     found = []
     for name in LISTS:
         words = _split(values.get(name, ""))
@@ -207,7 +214,7 @@ def examine_postfix(values: Mapping[str, str], apex: str) -> Iterator[Finding]:
         if not places:
             continue
         found.append(name)
-        missing = [word for word in needed if word not in words[: places[0]]]
+        missing = [word for word in _needed(values, name) if word not in words[: places[0]]]
         if missing:
             what = f"{name} asks {apex} before {' and '.join(missing)}: your own users could be refused"
             at = places[0] - 1
@@ -218,12 +225,20 @@ def examine_postfix(values: Mapping[str, str], apex: str) -> Iterator[Finding]:
         found.append(POSTSCREEN)
         yield Finding("postfix", "right", f"{POSTSCREEN} asks {apex}")
     if not found:
+        needed = _needed(values, RECIPIENT)
         words = _split(values.get(RECIPIENT, "")) or [*needed, "reject_unauth_destination"]
         at = len(words) - (words[-1] in FINAL)
         missing = [word for word in needed if word not in words[:at]]
         asks = ["reject_rbl_client", f"{apex}={FILTER}"]
         mend = _postconf(RECIPIENT, [*words[:at], *missing, *asks, *words[at:]])
         yield Finding("postfix", "wrong", f"does not ask {apex}", mend)
+
+
+def _needed(values: Mapping[str, str], name: str) -> list[str]:
+    """Give what must permit your own users in a list: those who log in, if a service that lets them has that list."""
+    services = [key.removesuffix(SASL) for key, value in values.items() if key.endswith(f"/{SASL}") and value == "yes"]
+    log_in = values.get(SASL) == "yes" or any(f"{service}{name}" not in values for service in services)
+    return ["permit_mynetworks", *(["permit_sasl_authenticated"] if log_in else [])]
 
 
 def _split(value: str) -> list[str]:

@@ -52,6 +52,58 @@ def test_the_question_is_put_before_what_is_final(end: str) -> None:
     assert f"permit_mynetworks check_policy_service inet:127.0.0.1:10023 {wanted}'" in one.mend
 
 
+@pytest.mark.parametrize(
+    ("service", "levels"),
+    [
+        ({"submission/inet/smtpd_sasl_auth_enable": "yes"}, ["wrong"]),
+        ({"submission/inet/smtpd_sasl_auth_enable": "no"}, ["right"]),
+        (
+            {
+                "submission/inet/smtpd_sasl_auth_enable": "yes",
+                "submission/inet/smtpd_recipient_restrictions": "permit_sasl_authenticated, reject",
+            },
+            ["right"],
+        ),
+        (
+            {
+                "submission/inet/smtpd_sasl_auth_enable": "yes",
+                "submission/inet/smtpd_client_restrictions": "",
+                "smtps/inet/smtpd_recipient_restrictions": "",
+            },
+            ["wrong"],
+        ),
+    ],
+    ids=["which asks too", "where nobody logs in", "with a list of its own", "with another list of its own"],
+)
+def test_users_who_log_in_at_a_service_are_permitted_before_it_asks(service: dict[str, str], levels: list[str]) -> None:
+    values = {"smtpd_recipient_restrictions": "permit_mynetworks, reject_rbl_client bl.example.net", **service}
+    found = list(doctor.examine_postfix(values, "bl.example.net"))
+    assert [one.level for one in found] == levels
+    assert all("permit_mynetworks permit_sasl_authenticated reject_rbl_client" in one.mend for one in found if one.mend)
+
+
+POSTCONF = """#!/bin/sh
+case "$*" in
+"-x -P") echo "submission/inet/smtpd_sasl_auth_enable = yes"; exit {status};;
+*) echo "smtpd_sasl_auth_enable = no"; echo "smtpd_client_restrictions = ";;
+esac
+"""
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_what_master_cf_says_is_asked_for_where_postconf_can_tell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    program = tmp_path / "postconf"
+    program.write_text(POSTCONF.format(status=status))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    values = doctor.load_postfix()
+    assert values is not None
+    main = {"smtpd_sasl_auth_enable": "no", "smtpd_client_restrictions": ""}
+    assert values == {**main, **({} if status else {"submission/inet/smtpd_sasl_auth_enable": "yes"})}
+
+
 def found(check: Check, engine: Engine | None, now: int, **settings: Any) -> list[Finding]:
     return list(check(Case(Settings(**settings), [], engine, lambda: now)))
 
