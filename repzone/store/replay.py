@@ -129,7 +129,9 @@ class _Reader:
         key = Client.from_number(V4 if inet[0] == 2 else V6, int.from_bytes(inet[4:]), inet[1])
         since = self.question.since
         stored = [_stored(*row) for row in listings or ()]
-        acts = self.acts.of(key, category)
+        acts, unmeant = self.acts.of(key, category), frozenset[int]()
+        if self.question.again:
+            acts, unmeant = _meaning(acts, stored)
         earlier = (one for one in stored if one.began < since and not one.void)
         history = History(
             key,
@@ -141,7 +143,7 @@ class _Reader:
             spared=[episode for episode in (Spared(*row) for row in episodes or ()) if episode.began <= episode.last],
             lifted=[one.added for one in self.exemptions.find_ever(key)],
             listed={one.began: one.points for one in stored if not one.void} if self.question.again else {},
-            unmeant=_unmeant(stored, acts) if self.question.again else frozenset(),
+            unmeant=unmeant,
         )
         return Past(history, stored, delivered)
 
@@ -161,17 +163,16 @@ def _stored(
     return Stored(number, began, expires, offence, STATES[state], points, counts_until, bool(void))
 
 
-def _unmeant(stored: Sequence[Stored], acts: Sequence[Act]) -> frozenset[int]:
-    """Give the begins of listings which nobody did anything to, or which somebody did something to themselves.
+def _meaning(acts: Sequence[Act], stored: Sequence[Stored]) -> tuple[list[Act], frozenset[int]]:
+    """Give the acts that were not done to what a rebuild found void and was decided anew since.
 
-    What a rebuild made as undone, since an act means it too, is neither.
+    With them the begins of listings which nobody did anything to, or which somebody did something to themselves. What a
+    rebuild made as undone, since an act means it too, is neither.
     """
+    there = {one.began: one.state in ("released", "reversed", "dropped") for one in stored if not one.void}
+    acts = [act for act in acts if there.get(act.began, True)]
     done = {act.began for act in acts}
-    return frozenset(
-        one.began
-        for one in stored
-        if not one.void and (one.began in done or one.state not in ("released", "reversed", "dropped"))
-    )
+    return acts, frozenset(began for began, undone in there.items() if began in done or not undone)
 
 
 def _listing(key: Client, category: Category, one: Stored) -> Listing:

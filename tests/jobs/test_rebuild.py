@@ -133,6 +133,18 @@ def test_what_a_reversal_means_too_counts_up_to_it_for_what_comes_in_after_the_r
     assert different(world) == []
 
 
+def test_what_is_decided_again_after_a_rebuild_is_not_meant_by_what_was_done_before_it(engine: Engine) -> None:
+    world = World(engine)
+    world.run([(0, "log", WRONG), (1, "calculate", None), (3 * HOUR, "act", ("false", 0))])
+    purge_reason(world, "pregreet")
+    assert correct(world) == ["wrong"]
+    ago = world.now - START
+    world.log([(ago, ADDRESS, "unknown_recipient", 6), *BURST])
+    world.calculate(None)
+    assert [row[3] for row in listings(world)] == [1, 2]
+    assert different(world) == []
+
+
 def test_without_an_act_nothing_is_changed(world: World) -> None:
     purge_reason(world, "pregreet")
     before = listings(world), rows(world.engine, "SELECT * FROM listing_change")
