@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import tomllib
+from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from ipaddress import ip_address
 from pathlib import Path
@@ -394,18 +395,35 @@ def load_policy(settings: Settings) -> tuple[str, str]:
     return text, source
 
 
-def load_zones(settings: Settings) -> list[Zone]:
-    """Read every zone definition; ConfigError when there is none, or two of one apex."""
+@dataclass(frozen=True, slots=True)
+class Definitions:
+    """What the policy and the zone files say: the text of each, and the file's name for error messages."""
+
+    policy: tuple[str, str]
+    zones: tuple[tuple[str, str], ...]
+
+
+def read_definitions(settings: Settings) -> Definitions:
+    """Read the policy and every zone file; ConfigError when one cannot be read, or there is no zone."""
     folder = settings.zones_dir or shipped.folder("zones")
     files = sorted(folder.glob("*.toml"))
     if not files:
         raise ConfigError(str(folder), "", "there is no zone definition (*.toml) in this folder")
-    text, source = load_policy(settings)
-    messages = rules.parse(text, source).messages()
+    return Definitions(load_policy(settings), tuple((read_text(file), str(file)) for file in files))
+
+
+def parse_zones(definitions: Definitions, settings: Settings) -> list[Zone]:
+    """Give the zones that are defined; ConfigError when a definition is off, or two are of one apex."""
+    messages = rules.parse(*definitions.policy).messages()
     zones: dict[str, Zone] = {}
-    for file in files:
-        zone = parse_zone(read_text(file), str(file), messages=messages, own_networks=settings.own_networks)
+    for text, source in definitions.zones:
+        zone = parse_zone(text, source, messages=messages, own_networks=settings.own_networks)
         if zone.apex in zones:
-            raise ConfigError(str(file), "apex", f"{zone.apex} is defined in another file of this folder too")
+            raise ConfigError(source, "apex", f"{zone.apex} is defined in another file of this folder too")
         zones[zone.apex] = zone
     return list(zones.values())
+
+
+def load_zones(settings: Settings) -> list[Zone]:
+    """Read every zone definition; ConfigError when there is none, or two of one apex."""
+    return parse_zones(read_definitions(settings), settings)

@@ -8,10 +8,10 @@ import structlog
 from repzone import shipped
 from repzone.clock import Clock
 from repzone.config import EMBEDDED, Settings, load_policy
-from repzone.errors import ConfigError
+from repzone.errors import ConfigError, RepzoneError, UnavailableError
 from repzone.jobs import exempt
 from repzone.store.embedded import running
-from repzone.store.engine import Engine, answering, connect, require_current
+from repzone.store.engine import Engine, answering, connect, require_current, schema
 from repzone.store.policies import load_policy as store_policy
 
 log = structlog.get_logger()
@@ -52,9 +52,19 @@ def open_database(settings: Settings, clock: Clock) -> Iterator[Engine]:
 def prepare(engine: Engine, settings: Settings, now: int, *, serving: bool = False) -> None:
     """Check the tables, and put the configured policy and own networks in force where they differ.
 
-    Whoever only serves what was decided goes on with the policy in force when the configured one is faulty.
+    Whoever only serves what was decided goes on with the policy in force when the configured one is faulty, and can
+    wait for tables that are still to be made: to him that is a database that is away (UnavailableError).
     """
-    require_current(engine, shipped.folder("migrations"))
+    scripts = shipped.folder("migrations")
+    try:
+        require_current(engine, scripts)
+    except UnavailableError:
+        raise
+    except RepzoneError as error:
+        found = schema(engine, scripts)
+        if serving and (found.revision or "") <= found.wanted:  # they may have been made just now
+            raise UnavailableError(str(error)) from None
+        raise
     try:
         text, source = load_policy(settings)
     except ConfigError as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from repzone.errors import RepzoneError
-from repzone.zone.texts import format_left
+from repzone.zone.texts import format_span
 
 if sys.stdout is None:  # closed by the caller: `repzone listings >&-`
     sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for as long as we live
@@ -129,7 +129,7 @@ def print_indented(text: Text, indent: int = 2, lead: str = "") -> None:
 
 def long(seconds: int) -> str:
     """Write a length of time without what is zero: `4 h`, `1 h 30 min`."""
-    return format_left(seconds).removesuffix(" 0 min").removesuffix(" 0 h")
+    return format_span(seconds)
 
 
 def within(seconds: int) -> str:

@@ -14,8 +14,9 @@ from repzone.cli.database import open_server, prepare
 from repzone.cli.options import ConfigOption
 from repzone.cli.output import set_up_logging
 from repzone.cli.wall import clock
-from repzone.config import EMBEDDED, Settings, load, load_policy, load_zones
+from repzone.config import Settings, load, load_zones
 from repzone.errors import RepzoneError, UnavailableError
+from repzone.jobs import last_good
 from repzone.serve.notify import keep_alive, notify
 from repzone.serve.supervise import Child, supervise
 
@@ -42,17 +43,15 @@ def run(config: ConfigOption = None) -> None:
 def run_together(names: Sequence[str], config: Path | None) -> None:
     """Run some of COMMANDS, each kept running, until SIGTERM or Ctrl-C."""
     set_up_logging(quiet=False)
-    settings = _check(names, config)
+    settings = _load(names, config)
+    _, fault = last_good.load(settings)
     with _held(settings):
-        asyncio.run(_run(names, settings, config))
+        asyncio.run(_run(_children(names, settings, config, sound=not fault), names, config))
     log.info("run.stopped")
 
 
-def _check(names: Sequence[str], config: Path | None) -> Settings:
-    """Read everything that the children will read, so that what is wrong with it is said before they start."""
+def _load(names: Sequence[str], config: Path | None) -> Settings:
     settings = load(config)
-    load_policy(settings)
-    load_zones(settings)
     if "worker" in names and not settings.logs:
         raise RepzoneError("nothing to follow: set `logs` in the configuration, or use `repzone serve`")
     return settings
@@ -60,35 +59,39 @@ def _check(names: Sequence[str], config: Path | None) -> Settings:
 
 @contextmanager
 def _held(settings: Settings) -> Iterator[None]:
-    """Keep the private PostgreSQL while children come and go; one of the operator's own may come later."""
+    """Keep the private PostgreSQL while children come and go; one of the operator's own, and tables, may come later."""
     with open_server(settings) as engine:
         try:
-            prepare(engine, settings, clock())
+            prepare(engine, settings, clock(), serving=True)
         except UnavailableError as error:
-            if settings.database_url == EMBEDDED:
-                raise
             log.error("run.database_away", error=str(error))
         engine.dispose()
         yield
 
 
-def _children(names: Sequence[str], settings: Settings, config: Path | None) -> list[Child]:
+def _children(names: Sequence[str], settings: Settings, config: Path | None, *, sound: bool) -> list[Child]:
+    """Give what is to run. Unless the files are sound nobody waits for the worker, which decides by them alone."""
     command = (sys.executable, "-P", "-m", "repzone")
     options = ("--config", str(config)) if config else ()
     wanted = [name for name in names if name != "web" or settings.web_listen]
     return [
-        Child(name, (*command, *COMMANDS[name], *options), reloads=name in SERVERS, tells=name in SERVERS)
+        Child(
+            name,
+            (*command, *COMMANDS[name], *options),
+            reloads=name in SERVERS,
+            tells=name in SERVERS,
+            awaited=sound or name in SERVERS,
+        )
         for name in wanted
     ]
 
 
-async def _run(names: Sequence[str], settings: Settings, config: Path | None) -> None:
+async def _run(children: Sequence[Child], names: Sequence[str], config: Path | None) -> None:
     stop, reload = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, _reload, names, config, reload)
-    children = _children(names, settings, config)
     alive = loop.create_task(keep_alive(lambda: True))
     await supervise(children, stop, reload, ready=lambda: notify("READY=1", f"MAINPID={os.getpid()}"))
     alive.cancel()
@@ -98,7 +101,7 @@ async def _run(names: Sequence[str], settings: Settings, config: Path | None) ->
 def _reload(names: Sequence[str], config: Path | None, reload: asyncio.Event) -> None:
     """Let the children read everything anew, unless it is faulty: then they go on with what they have."""
     try:
-        _check(names, config)
+        load_zones(_load(names, config))
     except RepzoneError as error:
         log.error("run.reload_refused", error=str(error))
     else:

@@ -17,9 +17,10 @@ from repzone.cli.options import ConfigOption
 from repzone.cli.output import set_up_logging
 from repzone.cli.run import SERVERS, run_together
 from repzone.cli.wall import clock
-from repzone.config import Settings, load, load_zones, parse_listen
+from repzone.config import Settings, load, parse_listen, parse_zones
 from repzone.errors import RepzoneError, UnavailableError
 from repzone.fastpath import make_table
+from repzone.jobs import last_good
 from repzone.jobs.keep import Keeper, restore
 from repzone.jobs.refresh import Feed, follow
 from repzone.serve.bind import take_passed
@@ -74,6 +75,7 @@ class Served:
     max_stale: int
     feed: Feed = field(default_factory=lambda: Feed(make_table()))
     meter: Meter = field(default_factory=Meter)
+    fault: str = ""  # why the zones are not as the files have them now
 
     def view(self) -> View:
         """Give what is known at this instant."""
@@ -96,14 +98,17 @@ def dns(config: ConfigOption = None) -> None:
     """Serve the zones over DNS, following the database.
 
     It answers at once from the snapshot in state_dir, whether the database is there or not. SIGTERM ends it; SIGHUP
-    reads configuration, policy and zone definitions again: what is faulty changes nothing.
+    reads configuration, policy and zone definitions again: what is faulty changes nothing. Where policy or zones are
+    faulty at the start, the last good ones serve, which it has kept in state_dir.
 
     Example: REPZONE_DNS_LISTEN=0.0.0.0:53 repzone serve dns
     """
     began = time.monotonic()
     set_up_logging(quiet=False)
     settings = load(config)
-    served = Served(arrange(load_zones(settings)), settings.max_stale, meter=Meter(settings.query_log))
+    definitions, fault = last_good.load(settings)
+    zones = arrange(parse_zones(definitions, settings))
+    served = Served(zones, settings.max_stale, meter=Meter(settings.query_log), fault=fault)
     served.feed.folder = settings.state_dir
     restore(served.feed, settings.state_dir, clock(), time.monotonic())
     asyncio.run(_Service(settings, served, began).run())
@@ -164,7 +169,7 @@ class _Service:
         server = self._server = DnsServer(listen, served.view, clock, table=served.feed.table)
         monitor = PageServer(
             [parse_listen(text) for text in self._settings.metrics_listen],
-            make_pages(server, served.view, served.meter, clock, self._is_alive, self._away),
+            make_pages(server, served.view, served.meter, clock, self._is_alive, self._away, lambda: served.fault),
         )
         try:
             await server.start()
@@ -218,7 +223,8 @@ class _Service:
 
     def _status(self) -> str:
         feed = self._served.feed
-        return unready(self._served.view()) or f"answering at serial {feed.serial}"
+        status = unready(self._served.view()) or f"answering at serial {feed.serial}"
+        return f"{status}, from the last good files: {self._served.fault}" if self._served.fault else status
 
     def _follow(self) -> None:
         """Open the database as soon as it can be, and follow it.
@@ -260,21 +266,22 @@ class _Service:
         reloading()
         try:
             settings = load(self._settings.file)
-            zones = arrange(load_zones(settings))
+            zones = arrange(parse_zones(last_good.renew(settings), settings))
         except RepzoneError as error:
+            self._served.fault = str(error)
             log.error("serve.reload_refused", error=str(error))
         else:
             keys = [key for key in NEEDS_RESTART if getattr(settings, key) != getattr(self._settings, key)]
             if keys:
                 log.warning("serve.restart_needed", keys=keys)
-            self._served.zones, self._served.max_stale = zones, settings.max_stale
+            self._served.zones, self._served.max_stale, self._served.fault = zones, settings.max_stale, ""
             self._served.meter.share = settings.query_log
             self._sample(self._server)
             kept = {key: getattr(self._settings, key) for key in NEEDS_RESTART}
             self._settings = settings.model_copy(update=kept)
             threading.Thread(target=self._prepare, args=(self._settings,), name="prepare", daemon=True).start()
             log.info("serve.reloaded", zones=[zone.apex for zone in zones])
-        notify("READY=1")
+        notify("READY=1", f"STATUS={self._status()}")
 
     def _prepare(self, settings: Settings) -> None:
         """Tell the database the policy and the own networks, as soon as it answers."""

@@ -13,6 +13,7 @@ from repzone.cli.database import open_server, prepare, revive
 from repzone.cli.wall import clock
 from repzone.config import Settings, load, parse_listen
 from repzone.errors import RepzoneError
+from repzone.jobs import last_good
 from repzone.serve.notify import keep_alive, notify, reloading
 from repzone.store.engine import Engine, answering
 from repzone.store.reader import ROLE, connect_reading
@@ -39,7 +40,7 @@ class WebService:
         """`engine` is a database that is open already; without one, it is opened as soon as it can be."""
         self._settings, self._engine, self._given = settings, engine, engine is not None
         self._acting = engine  # the console's, which may write
-        self._site = build(settings)
+        self._site = build(settings, None if engine else last_good.load(settings)[0])
         self._ending = threading.Event()
         self._opener = threading.Thread(target=self._hold, name="database", daemon=True)
 
@@ -110,7 +111,7 @@ class WebService:
         reloading()
         try:
             settings = load(self._settings.file)
-            site: Site = build(settings)
+            site: Site = build(settings, last_good.renew(settings))
         except RepzoneError as error:
             log.error("web.reload_refused", error=str(error))
         else:

@@ -36,18 +36,25 @@ def make_pages(
     clock: Clock,
     alive: Callable[[], bool],
     away: Callable[[], str] = lambda: "",
+    fault: Callable[[], str] = lambda: "",
 ) -> Mapping[str, Callable[[], Page]]:
-    """Give the pages by their path; `alive` tells whether the database is still followed, `away` why it is not open."""
+    """Give the pages by their path.
+
+    `alive` tells whether the database is still followed, `away` why it is not open, `fault` why the zones are not as
+    the files have them now.
+    """
 
     def metrics() -> Page:
-        return Page(render(collect(server, view(), meter, clock())), content_type=CONTENT_TYPE)
+        return Page(render(collect(server, view(), meter, clock(), fault())), content_type=CONTENT_TYPE)
 
     def healthz() -> Page:
         return Page(b"alive\n") if alive() else _unavailable("the thread that follows the database is stuck")
 
     def readyz() -> Page:
         reason = unready(view())
-        return _unavailable(": ".join(filter(None, (reason, away())))) if reason else Page(b"ready\n")
+        if reason:
+            return _unavailable(": ".join(filter(None, (reason, away()))))
+        return Page(f"ready, from the last good files: {fault()}\n".encode() if fault() else b"ready\n")
 
     return {"/metrics": metrics, "/healthz": healthz, "/readyz": readyz}
 
@@ -69,14 +76,16 @@ def unready(view: View) -> str | None:
     return None
 
 
-def collect(server: DnsServer, view: View, meter: Meter, now: int) -> Iterator[Family]:
-    """Give all that is counted and measured."""
+def collect(server: DnsServer, view: View, meter: Meter, now: int, fault: str = "") -> Iterator[Family]:
+    """Give all that is counted and measured; `fault` says why the zones are not as the files have them now."""
     core = "compiled" if server.core else "python"
     info = {"version": __version__, "core": core}
     yield Family("repzone_build_info", "gauge", "The version that runs, and which core answers.", [(info, 1)])
     yield from _queries(server, meter)
     yield from _transports(server)
     yield from _data(view, now)
+    text = "Whether configuration, policy or zones were refused, and the last good ones serve."
+    yield single("repzone_files_refused", "gauge", text, bool(fault))
     yield from _process()
 
 

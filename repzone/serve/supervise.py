@@ -45,12 +45,14 @@ class Child:
     """What is to run: its name for people and its command.
 
     `reloads`: SIGHUP lets it reload, else it is started anew. `tells`: it gives signs of life, as to a watchdog.
+    `awaited`: all are ready only once it is.
     """
 
     name: str
     command: Sequence[str]
     reloads: bool = False
     tells: bool = False
+    awaited: bool = True
 
 
 async def supervise(
@@ -59,11 +61,12 @@ async def supervise(
     reload: asyncio.Event,
     ready: Callable[[], None] = lambda: None,
 ) -> None:
-    """Keep the children running until `stop` is set, then end them; `ready` is called once all have been ready.
+    """Keep the children running until `stop` is set, then end them.
 
-    Whenever `reload` is set they get to read their configuration anew.
+    `ready` is called once all that are awaited have been ready. Whenever `reload` is set they get to read their
+    configuration anew.
     """
-    waiting = {child.name for child in children}
+    waiting = {child.name for child in children if child.awaited}
     loop = asyncio.get_running_loop()
     with ExitStack() as sockets:
         running = [_Running(child, sockets.enter_context(_listening())) for child in children]

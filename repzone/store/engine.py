@@ -93,7 +93,8 @@ def require_current(engine: sa.Engine, scripts: Path) -> None:
     if found.current:
         return
     have = f"at revision {found.revision}" if found.revision else "not made yet"
-    raise RepzoneError(f"the tables are {have}, revision {found.wanted} is needed: run `repzone db upgrade`")
+    way = "install a newer repzone" if (found.revision or "") > found.wanted else "run `repzone db upgrade`"
+    raise RepzoneError(f"the tables are {have}, revision {found.wanted} is needed: {way}")
 
 
 def database_clock(connection: sa.Connection) -> int:

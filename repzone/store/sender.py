@@ -35,8 +35,8 @@ class Counted:
 class Sender:
     """What is known of an address.
 
-    `listings` cover it and have not ended, `exemptions` ever covered it; `ended` is the last listing that ran out or
-    was released. `cases` are what the rules need to say what comes next.
+    `listings` cover it and have not ended, `exemptions` ever covered it; `ended` is of each category the last listing
+    that ran out or was released, the latest first. `cases` are what the rules need to say what comes next.
     """
 
     serial: int
@@ -44,7 +44,7 @@ class Sender:
     rulebook: Rulebook
     exemptions: tuple[Exemption, ...]
     listings: tuple[Counted, ...]
-    ended: Listing | None
+    ended: tuple[Listing, ...]
     cases: tuple[Case, ...]
 
 
@@ -53,6 +53,7 @@ def load_sender(connection: sa.Connection, client: Client, now: int) -> Sender:
     rulebook = load_rulebook(connection)
     covering = [client.truncate(length).to_text() for length in range(client.length + 1)]
     arguments = {"keys": covering, "now": instant(now)}
+    ended = [_listing(row) for row in connection.execute(_ENDED, arguments)]
     exemptions = tuple(
         Exemption(Client.from_text(network), *rest) for network, *rest in connection.execute(_EXEMPTIONS, arguments)
     )
@@ -64,7 +65,7 @@ def load_sender(connection: sa.Connection, client: Client, now: int) -> Sender:
         rulebook=rulebook,
         exemptions=exemptions,
         listings=tuple(_counted(row) for row in connection.execute(_LISTINGS, arguments)),
-        ended=next((_listing(row) for row in connection.execute(_ENDED, arguments)), None),
+        ended=tuple(sorted(ended, key=lambda one: one.expires, reverse=True)),
         cases=tuple(load_cases(connection, asked, rulebook, Exemptions(exemptions), now)),
     )
 
@@ -103,9 +104,9 @@ _LISTINGS = sa.text(
 )
 
 _ENDED = sa.text(
-    f"""SELECT {_COLUMNS} FROM listing
+    f"""SELECT DISTINCT ON (category) {_COLUMNS} FROM listing
     WHERE key = ANY(CAST(:keys AS inet[])) AND state IN ('active', 'expired', 'released') AND expires <= :now
-    ORDER BY expires DESC LIMIT 1"""  # noqa: S608 - our own words
+    ORDER BY category, expires DESC"""  # noqa: S608 - our own words
 )
 
 # exemption_network_idx

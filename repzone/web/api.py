@@ -83,14 +83,11 @@ def document(site: Site) -> dict[str, Any]:
         "examples": {"ipv4": {"value": "192.0.2.10"}, "ipv6": {"value": "2001:db8::10"}},
     }
     lang = {"name": "lang", "in": "query", "schema": {"type": "string"}, "description": "en or fr."}
+    retry = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
     errors = {
         "404": {"description": "It is no address, or there is nothing to remind of.", "content": _problem()},
-        "429": {
-            "description": "Asked too often.",
-            "headers": {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}},
-            "content": _problem(),
-        },
-        "503": {"description": "Nobody can say at the moment.", "content": _problem()},
+        "429": {"description": "Asked too often.", "headers": retry, "content": _problem()},
+        "503": {"description": "Nobody can say at the moment.", "headers": retry, "content": _problem()},
     }
 
     def get(summary: str, kind: str, schema: dict[str, Any], parameters: list[dict[str, Any]]) -> dict[str, Any]:

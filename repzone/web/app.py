@@ -27,6 +27,9 @@ from repzone.web.visitors import Limits, visitor
 NO_ADDRESS = N_("There is no address in what you entered. Enter one such as 192.0.2.10, or the line of the rejection.")
 SEVERAL = N_("There are several addresses in what you entered. Which one is your server?")
 
+LATER = {"retry-after": "60"}
+"""When to ask again if nobody can say at the moment."""
+
 KEPT = 10
 """Seconds for which a program may keep an answer."""
 
@@ -75,9 +78,10 @@ class PublicPage:
             return self._page(t, now, asked, None, None, 429, {"retry-after": str(wait)})
         zone = rejection.read_zone(request.query_params.get("zone", subject.zone))
         verdict = await self._judge(subject.client, now)
-        status = 503 if verdict.kind is Kind.unknown else 200
-        asked = page.Asked(str(subject.client), zone)
-        return self._page(t, now, asked, verdict, await self._knowledge.counts(now), status)
+        asked, counts = page.Asked(str(subject.client), zone), await self._knowledge.counts(now)
+        if verdict.kind is Kind.unknown:
+            return self._page(t, now, asked, verdict, counts, 503, LATER)
+        return self._page(t, now, asked, verdict, counts)
 
     async def find(self, request: Request) -> Response:
         """Take the address out of what was entered and lead to its answer: what was pasted stays in no log."""
@@ -104,7 +108,7 @@ class PublicPage:
             return _problem(429, "Asked too often", f"ask again in {wait} s", {"retry-after": str(wait)})
         verdict = await self._judge(client, now)
         if verdict.kind is Kind.unknown:
-            return _problem(503, "Nobody can say at the moment", "the list does not answer")
+            return _problem(503, "Nobody can say at the moment", "the list does not answer", LATER)
         return self._told(request, verdict, suffix if suffix in ("txt", "ics") else "json")
 
     def _told(self, request: Request, verdict: Verdict, form: str) -> Response:

@@ -21,7 +21,7 @@ from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
 from babel.support import NullTranslations, Translations
 
-from repzone.zone.texts import ordinal
+from repzone.zone.texts import ordinal, split_span
 
 LANGUAGES = ("en", "fr")
 NAMES = {"en": "English", "fr": "Français"}
@@ -95,14 +95,9 @@ class Language:
         return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S UTC")
 
     def span(self, seconds: int) -> str:
-        """Write a span of time in its two largest units, rounded down: `3 h 12 min`; a whole one alone: `2 h`.
-
-        Days begin at two: a block of 24 h is no day of the calendar.
-        """
+        """Write a span of time in its two largest units, rounded down: `3 h 12 min`; a whole one alone: `2 h`."""
         seconds = max(0, seconds)
-        days, hours, minutes = (seconds // 86400, seconds // 3600 % 24, seconds // 60 % 60)
-        if days < 2:
-            days, hours = 0, seconds // 3600
+        days, hours, minutes = split_span(seconds)
         if days:
             parts = [self.ngettext("%(count)s day", "%(count)s days", days), f"{hours} h" if hours else ""]
         elif hours:

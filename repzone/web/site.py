@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from repzone.config import LOGOS, Operator, Settings, load_policy, load_zones
+from repzone.config import LOGOS, Definitions, Operator, Settings, parse_zones, read_definitions
 from repzone.policy import rules
 from repzone.policy.rules import Policy
 from repzone.web.rules import Rule, describe
@@ -59,10 +59,11 @@ class Site:
         return f"/static/{name}?v={self.assets[name].digest}"
 
 
-def build(settings: Settings) -> Site:
-    """Read policy, zones and files; ConfigError names what does not fit."""
-    zones = arrange(load_zones(settings))
-    policy = rules.parse(*load_policy(settings))
+def build(settings: Settings, definitions: Definitions | None = None) -> Site:
+    """Read policy, zones and files, or take definitions that were read; ConfigError names what does not fit."""
+    definitions = definitions or read_definitions(settings)
+    zones = arrange(parse_zones(definitions, settings))
+    policy = rules.parse(*definitions.policy)
     operator = settings.operator
     theme = (
         f":root{{--link:{operator.colour}}}@media (prefers-color-scheme:dark){{:root{{--link:{operator.colour_dark}}}}}"

@@ -35,7 +35,8 @@ class Known:
     """What is known of an address at an instant.
 
     `age` is that of the data in seconds, None when there is none; `live` says that the database itself answered: only
-    then there are `counted` listings, policies by version, outlooks, and the last listing that `ended`.
+    then there are `counted` listings, policies by version, outlooks, and of each category the last listing that
+    `ended`, the latest first.
     """
 
     found: Found
@@ -46,7 +47,7 @@ class Known:
     counted: Sequence[Counted] = ()
     policies: Mapping[int, Policy] = field(default_factory=dict)
     outlooks: Sequence[Outlook] = ()
-    ended: Listing | None = None
+    ended: tuple[Listing, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,8 @@ def judge(client: Client, now: int, known: Known, zones: Iterable[Zone], max_sta
             blocks.append(_block(listing, publishing, known))
     if blocks:
         return Verdict(client, Kind.blocked, now, known, tuple(blocks))
-    ended = known.ended if known.ended and any(known.ended.category in zone.categories for zone in blocking) else None
+    published = {category for zone in blocking for category in zone.categories}
+    ended = next((one for one in known.ended if one.category in published), None)
     return Verdict(client, Kind.clear, now, known, ended=ended)
 
 

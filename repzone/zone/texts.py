@@ -118,3 +118,18 @@ def format_left(seconds: int) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min" if minutes else f"{seconds} s"
+
+
+def split_span(seconds: int) -> tuple[int, int, int]:
+    """Give days, hours and minutes of a length of time; days begin at two, as 24 h are no day of the calendar."""
+    days = seconds // 86400 if seconds >= 2 * 86400 else 0
+    return days, seconds // 3600 - 24 * days, seconds // 60 % 60
+
+
+def format_span(seconds: int) -> str:
+    """Write a length of time in its two largest units without what is zero: `24 h`, `1 h 30 min`, `90 d`."""
+    days, hours, minutes = split_span(seconds)
+    if not (days or hours or minutes):
+        return f"{seconds} s"
+    parts = [(days, "d"), (hours, "h"), (0 if days else minutes, "min")]
+    return " ".join(f"{number} {unit}" for number, unit in parts if number)

@@ -24,7 +24,7 @@ def test_a_ban_is_listed_at_once_and_ended_by_unban(run: Run) -> None:
     assert "is listed for manual, until" in run("check", "192.0.2.1").out
     again = run("ban", "192.0.2.1", "--because", "floods us still").out.splitlines()
     assert again[0].startswith("192.0.2.1 is banned until ")
-    assert again[0].endswith(" (1 d): floods us still.")
+    assert again[0].endswith(" (24 h): floods us still.")
     assert again[1].endswith(": floods us.")
     done = run("unban", "192.0.2.1")
     assert (done.code, done.out.startswith("192.0.2.1 is no longer listed for manual, as it was until ")) == (0, True)

@@ -58,7 +58,7 @@ def test_an_address_that_never_did_anything_is_told_how_far_it_may_go(run: Run, 
     assert text.startswith("198.51.100.9 is not listed.\n")
     assert "  errors  0 of 10 points in the last hour; 10 more list it for 2 h, the 1st time.\n" in text
     assert "  spam    0 of 3 points in the last 6 h; 3 more list it for 3 h, the 1st time.\n" in text
-    assert "  virus   0 of 1 point in the last hour; 1 more lists it for 1 d, the 1st time.\n" in text
+    assert "  virus   0 of 1 point in the last hour; 1 more lists it for 24 h, the 1st time.\n" in text
     assert "It was never listed.\n" in text
     assert "No offence of it is known.\n" in text
     assert "Clean mail of the last day: 0 connections, 0 accepted messages.\n" in text

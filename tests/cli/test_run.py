@@ -13,6 +13,8 @@ from subprocess import Popen
 
 import pytest
 
+from repzone.config import load
+from repzone.jobs import last_good
 from repzone.store.embedded import status
 from tests.cli.conftest import Run
 from tests.cli.test_commands import offences
@@ -108,6 +110,23 @@ def test_a_hangup_reads_everything_anew_unless_it_is_faulty(run_bare: Run, tmp_p
         until(lambda: answers(server, "2.0.0.127.two.example.net") == ("127.0.0.2",))
         until(lambda: len(children(tmp_path, "worker")) == 2)
         assert len(children(tmp_path, "dns")) == 1
+
+
+def test_all_start_on_a_faulty_zone_with_the_last_good_one(migrated_url: str, tmp_path: Path) -> None:
+    (tmp_path / "mail.log").touch()
+    (tmp_path / "zones").mkdir()
+    (tmp_path / "repzone.toml").write_text('state_dir = "state"\nzones_dir = "zones"\n')
+    zone = tmp_path / "zones" / "bl.toml"
+    good = 'apex = "bl.example.net"\nnameservers = ["ns.example.net"]\n'
+    zone.write_text(good)
+    last_good.load(load(tmp_path / "repzone.toml"))
+    zone.write_text(good + "ttl = 300\n")
+    with running(tmp_path, REPZONE_DATABASE_URL=migrated_url) as (everything, server):
+        assert answers(server, "2.0.0.127.bl.example.net") == ("127.0.0.2",)
+        assert "bl.toml: ttl: 300 is no duration" in said(tmp_path)
+        zone.write_text(good)
+        everything.send_signal(signal.SIGHUP)
+        until(lambda: "run.ready child=worker" in re.sub(r"\s+", " ", said(tmp_path)))
 
 
 @pytest.mark.parametrize(

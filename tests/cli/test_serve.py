@@ -14,9 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from repzone import shipped
+from repzone.config import load
 from repzone.errors import UnavailableError
+from repzone.jobs import last_good
 from repzone.serve.client import ask
 from repzone.store.embedded import status
+from repzone.store.engine import connect
+from repzone.store.migrate import upgrade
 from tests.cli.conftest import COMMAND, Run
 from tests.cli.test_commands import offences
 
@@ -100,6 +105,51 @@ def test_a_hangup_reads_the_zones_again_and_a_faulty_one_changes_nothing(migrate
         until(lambda: "serve.reload_refused" in (tmp_path / "said").read_text())
         assert "bl.toml: nameservers" in (tmp_path / "said").read_text()
         assert answers(address, "2.0.0.127.two.example") == ("127.0.0.2",)
+
+
+def test_a_server_that_starts_on_a_faulty_zone_serves_the_last_good_one_and_says_so(
+    run: Run, migrated_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "zones").mkdir()
+    (tmp_path / "repzone.toml").write_text('zones_dir = "zones"\n')
+    zone = tmp_path / "zones" / "bl.toml"
+    zone.write_text('apex = "one.example"\nnameservers = ["ns.example.net"]\n')
+    last_good.load(load(tmp_path / "repzone.toml"))
+    zone.write_text('apex = "two.example"\n')
+    with serving(tmp_path, REPZONE_DATABASE_URL=migrated_url) as (server, address):
+        assert answers(address, "2.0.0.127.one.example") == ("127.0.0.2",)
+        said = (tmp_path / "said").read_text()
+        assert "files.refused" in said
+        assert "bl.toml: nameservers" in said
+        assert run("zone", "list").code == 78
+        zone.write_text('apex = "two.example"\nnameservers = ["ns.example.net"]\n')
+        server.send_signal(signal.SIGHUP)
+        until(lambda: answers(address, "2.0.0.127.two.example") == ("127.0.0.2",))
+
+
+def test_a_server_waits_for_tables_that_are_not_made_yet(database_url: str, tmp_path: Path) -> None:
+    with serving(tmp_path, REPZONE_DATABASE_URL=database_url) as (server, address):
+        until(lambda: "serve.database_away" in (tmp_path / "said").read_text())
+        assert "the tables are not made yet" in (tmp_path / "said").read_text()
+        assert answers(address, "2.0.0.127.bl.example.net") == ("127.0.0.2",)
+        assert answers(address, "7.2.0.192.bl.example.net") == ("SERVFAIL",)
+        engine = connect(database_url)
+        upgrade(engine, shipped.folder("migrations"))
+        until(lambda: answers(address, "7.2.0.192.bl.example.net") == ("NXDOMAIN",))
+        with engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+        engine.dispose()
+        assert server.poll() is None
+    with process(
+        tmp_path,
+        "serve",
+        "dns",
+        REPZONE_DNS_LISTEN="127.0.0.1:0",
+        REPZONE_STATE_DIR="other",
+        REPZONE_DATABASE_URL=database_url,
+    ) as newer:
+        assert newer.wait(30) == 1
+    assert re.search("revision 9999, .*: install a newer repzone", (tmp_path / "said").read_text())
 
 
 def test_without_its_database_a_server_answers_the_test_entries_and_fails_the_rest(tmp_path: Path) -> None:

@@ -90,12 +90,6 @@ def test_a_damaged_snapshot_is_refused_and_nobody_is_said_to_be_free(
         until(lambda: answers(address, FREE) == ("NXDOMAIN",))
 
 
-def test_tables_that_are_not_made_end_a_server_that_knows_nothing(database_url: str, tmp_path: Path) -> None:
-    with serving(tmp_path, REPZONE_DATABASE_URL=database_url) as (server, _):
-        assert server.wait(20) == 1
-    assert "run `repzone db upgrade`" in said(tmp_path)
-
-
 def test_a_hangup_reads_the_configuration_again_and_a_faulty_one_changes_nothing(
     engine: Engine, migrated_url: str, tmp_path: Path
 ) -> None:

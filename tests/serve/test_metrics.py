@@ -138,6 +138,16 @@ def test_a_server_is_ready_when_listings_are_answered(view: View, reason: str | 
     assert made["/healthz"]().status == (200 if reason is None else 503)
 
 
+def test_a_server_that_serves_older_files_is_ready_and_tells() -> None:
+    view, fault = make_view(), "zones/bl.toml: ttl: 300 is no duration"
+    server = DnsServer([], lambda: view, lambda: NOW)
+    made = make_pages(server, lambda: view, Meter(), lambda: NOW, lambda: True, fault=lambda: fault)
+    page = made["/readyz"]()
+    assert (page.body, page.status) == (f"ready, from the last good files: {fault}\n".encode(), 200)
+    assert b"repzone_files_refused 1\n" in made["/metrics"]().body
+    assert b"repzone_files_refused 0\n" in render(measured(view))
+
+
 def test_a_share_of_the_hits_and_nothing_else_is_logged(capsys: pytest.CaptureFixture[str]) -> None:
     meter = Meter(share=0.25)
     for _ in range(8):

@@ -184,6 +184,16 @@ def test_what_another_process_says_in_a_child_s_name_is_not_believed(tmp_path: P
     supervised([Child("one", (sys.executable, "-c", FORGED, str(one)))], play)
 
 
+def test_all_are_ready_without_one_that_nobody_awaits(tmp_path: Path) -> None:
+    one = tmp_path / "one"
+    fails = Child("fails", (sys.executable, "-c", "raise SystemExit(78)"), awaited=False)
+
+    async def play(_: asyncio.Event, told: list[str]) -> None:
+        await until(lambda: told == ["ready"])
+
+    supervised([child(one), fails], play)
+
+
 HANG = """
 import sys, time
 from pathlib import Path

@@ -257,7 +257,9 @@ def test_without_database_and_snapshot_nobody_is_told_that_he_is_not_blocked(tmp
         assert answer.status_code == 503
         assert "We cannot say at the moment" in answer.text
         assert "not blocked" not in answer.text
-        assert page.get(f"/api/v1/ip/{NOTHING}").status_code == 503
+        told = page.get(f"/api/v1/ip/{NOTHING}")
+        assert told.status_code == 503
+        assert answer.headers["retry-after"] == told.headers["retry-after"] == "60"
 
 
 @pytest.mark.parametrize("path", ["/robots.txt/", "/healthz/", "/static/page.css/", "/api/v1/openapi.json/"])

@@ -17,6 +17,7 @@ from repzone.reasons import Category
 from repzone.store.changes import set_paused
 from repzone.store.engine import Engine
 from repzone.store.policies import load_policy
+from repzone.store.sender import load_sender
 from repzone.store.zone import load_rows
 from repzone.web.knowledge import Knowledge
 from repzone.web.verdict import Kind, Known, Verdict, judge
@@ -24,6 +25,7 @@ from repzone.wire.ask import encode_query, parse_reply
 from repzone.wire.respond import View, respond
 from repzone.zone import rows
 from repzone.zone.names import to_labels
+from tests.store.samples import add_listings, add_policy
 from tests.web.site_of import ALLOW, SPAM, ZONE, site
 
 NOW = 1_790_000_000
@@ -124,9 +126,29 @@ def test_of_a_block_that_no_zone_published_nobody_learns_afterwards(tmp_path: Pa
     cases: tuple[tuple[Category, bool], ...] = (("spam", True), ("auth", False))
     for category, told in cases:
         ended = Listing(client, category, 1, NOW - 60, NOW - 30, "expired")
-        known = Known(nothing, frozenset(), 1, 0, live=True, ended=ended)
+        known = Known(nothing, frozenset(), 1, 0, live=True, ended=(ended,))
         verdict = judge(client, NOW, known, site(tmp_path, zones=(SPAM,)).zones, 60)
         assert (verdict.kind, verdict.ended is not None) == (Kind.clear, told)
+
+
+def test_of_blocks_that_ended_the_last_one_that_a_zone_published_is_told(engine: Engine, tmp_path: Path) -> None:
+    client = Client.from_text("192.0.2.1")
+    add_policy(engine, SHIPPED)
+    ends: tuple[tuple[Category, int], ...] = (
+        ("spam", NOW - 300),
+        ("virus", NOW - 200),
+        ("virus", NOW - 400),
+        ("errors", NOW - 100),
+    )
+    add_listings(engine, *(Listing(client, name, 1, end - 60, end, "expired") for name, end in ends))
+    with engine.connect() as connection:
+        sender = load_sender(connection, client, NOW)
+    assert [(one.category, one.expires) for one in sender.ended] == [ends[3], ends[1], ends[0]]
+    nothing = make_table().lookup(client, NOW)
+    known = Known(nothing, frozenset(), 1, 0, live=True, ended=sender.ended)
+    ended = judge(client, NOW, known, site(tmp_path, zones=(SPAM,)).zones, 60).ended
+    assert ended is not None
+    assert (ended.category, ended.expires) == ("virus", NOW - 200)
 
 
 def test_the_end_that_is_told_is_the_second_at_which_the_dns_says_no_more(engine: Engine, tmp_path: Path) -> None:

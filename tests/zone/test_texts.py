@@ -14,6 +14,7 @@ from repzone.zone.texts import (
     default_template,
     format_instant,
     format_left,
+    format_span,
     ordinal,
     worst_length,
 )
@@ -118,6 +119,25 @@ def test_ordinals_are_english(number: int, text: str) -> None:
 )
 def test_time_left_is_rounded_down_to_two_units(seconds: int, text: str) -> None:
     assert format_left(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (42, "42 s"),
+        (600, "10 min"),
+        (3600, "1 h"),
+        (5400, "1 h 30 min"),
+        (86400, "24 h"),
+        (2 * 86400 - 1, "47 h 59 min"),
+        (2 * 86400, "2 d"),
+        (2 * 86400 + 3660, "2 d 1 h"),
+        (90 * 86400 + 60, "90 d"),
+    ],
+)
+def test_a_length_of_time_is_in_hours_below_two_days_and_without_what_is_zero(seconds: int, text: str) -> None:
+    assert format_span(seconds) == text
 
 
 def test_an_end_within_a_minute_is_told_to_the_second() -> None:

@@ -21,10 +21,9 @@ from repzone.store.engine import Connection, Engine
 from repzone.store.find import Wanted, stream_listings
 from repzone.web.console.access import SAFE, Access, Person
 from repzone.web.console.fields import as_json, utc
-from repzone.web.console.picture import short
 from repzone.web.console.words import lines, spelled, visible
 from repzone.web.site import Site
-from repzone.zone.texts import format_instant, format_left, ordinal
+from repzone.zone.texts import format_instant, format_left, format_span, ordinal
 
 T = TypeVar("T")
 STATIC = Path(__file__).parent / "static"
@@ -62,7 +61,7 @@ def _environment() -> Environment:
         "iso": utc,
         "instant": format_instant,
         "left": format_left,
-        "short": short,
+        "short": format_span,
         "ordinal": ordinal,
         "visible": visible,
         "spelled": spelled,

@@ -4,11 +4,10 @@ from collections.abc import Iterator
 
 from markupsafe import Markup, escape
 
-from repzone.policy.rules import DAY, HOUR
 from repzone.web.console.chart import tick_text, ticks
 from repzone.web.console.history import Band, History, Lane
 from repzone.web.console.words import spelled
-from repzone.zone.texts import format_instant, format_left, ordinal
+from repzone.zone.texts import format_instant, format_span, ordinal
 
 WIDTH, LEFT, RIGHT, TOP = 1000, 128, 990, 24
 LANE, PLOT = 120, 76
@@ -79,7 +78,7 @@ def _lane(history: History, lane: Lane, top: int) -> Iterator[Markup]:
 
     yield Markup('<text class="k" x="4" y="{}">{}</text>').format(top + 12, lane.category)
     if lane.threshold:
-        words = f"{lane.threshold:,} {'pt' if lane.threshold == 1 else 'pts'} in {short(lane.window)}"
+        words = f"{lane.threshold:,} {'pt' if lane.threshold == 1 else 'pts'} in {format_span(lane.window)}"
         yield Markup('<text x="4" y="{}">{}</text>').format(top + 26, words)
         yield Markup('<line class="thr" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/>').format(LEFT, RIGHT, y(lane.threshold))
     bands = sorted(lane.bands, key=lambda band: band.began)
@@ -111,7 +110,7 @@ def _band(history: History, band: Band, top: int, following: float, often: str) 
     """Draw a listing; its label stands in it, or above it where it is narrow, cut to what fits before the following."""
     x, end = float(_x(history, band.began)), float(_x(history, band.expires))
     width = max(2.0, end - x)
-    lasted = short(band.expires - band.began)
+    lasted = format_span(band.expires - band.began)
     state = "" if band.state in ("active", "expired") else f" {band.state}"
     label = f"{often} · {lasted}{state}{' →' if band.expires > history.end else ''}".removeprefix(" · ")
     title = f"{label}: {format_instant(band.began)} to {format_instant(band.expires)}, {band.state}"
@@ -131,7 +130,7 @@ def _ghost(history: History, ghost: tuple[int, int], base: int) -> Iterator[Mark
     yield Markup('<rect class="ghost" x="{:.1f}" y="{}" width="{:.1f}" height="36"/>').format(
         x, base - 36, max(2, end - x)
     )
-    words = f"next: {short(ghost[1] - ghost[0])}"
+    words = f"next: {format_span(ghost[1] - ghost[0])}"
     yield Markup('<text x="{:.1f}" y="{}">{}</text>').format(min(x + 4, RIGHT - LETTER * len(words)), base - 40, words)
 
 
@@ -142,7 +141,7 @@ def _strip(history: History) -> Iterator[Markup]:
     def x(at: int) -> float:
         return LEFT + (min(max(at, begin), history.now) - begin) / span * (RIGHT - LEFT)
 
-    yield Markup('<text x="4" y="{}">{}</text>').format(top + 14, f"memory, {short(history.memory)}")
+    yield Markup('<text x="4" y="{}">{}</text>').format(top + 14, f"memory, {format_span(history.memory)}")
     left = x(history.begin)
     yield Markup('<rect class="brush" x="{:.1f}" y="{}" width="{:.1f}" height="20"/>').format(left, top, RIGHT - left)
     for band, category in zip(history.strip, history.strip_categories, strict=True):
@@ -152,10 +151,3 @@ def _strip(history: History) -> Iterator[Markup]:
             '<g class="c-{}"><rect class="tick{}" x="{:.1f}" y="{}" width="3" height="14"><title>{}</title></rect></g>'
         ).format(category, void, x(band.began) - 1, top + 3, title)
     yield Markup('<line class="axis" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/>').format(LEFT, RIGHT, top + 20)
-
-
-def short(seconds: int) -> str:
-    """Write a length of time without what is zero: `6 h`, `1 h 30 min`, `90 d`; days begin at two, as on the page."""
-    if DAY <= seconds < 2 * DAY:
-        return f"{seconds // HOUR} h {seconds // 60 % 60} min".removesuffix(" 0 min")
-    return format_left(seconds).removesuffix(" 0 min").removesuffix(" 0 h")

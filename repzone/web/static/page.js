@@ -19,6 +19,10 @@
     if (seconds <= 0) {
       const status = document.querySelector("[data-say]");
       status.textContent = status.dataset.say;
+      const heading = document.querySelector("[data-ended]");
+      heading.textContent = heading.dataset.ended;
+      document.title = document.title.replace(/^.* – /, `${heading.dataset.ended} – `); // whose page it is stays
+      heading.parentNode.classList.replace("is-blocked", "is-old");
       left.parentNode.remove();
       return;
     }
