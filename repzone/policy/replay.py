@@ -104,7 +104,8 @@ def _do(act: Act, made: dict[int, Decision], unmeant: frozenset[int]) -> None:
         if not (lasted or one.began == act.began) or (act.state == "released" and one.expires <= act.at):
             continue
         expires = min(one.expires, act.at)
-        if one.state in UNCOUNTED:
+        lifted_later = one.state == "reversed" and one.expires > act.at  # by an exemption that is still to come
+        if one.state in UNCOUNTED and not lifted_later:
             made[one.began] = replace(one, expires=expires)
         else:
             until = act.counted_until(one) if act.state in UNCOUNTED else None

@@ -115,6 +115,14 @@ HISTORIES: dict[str, list[Step]] = {
         *((1, "exempt", ADDRESS), (1, "log", [(-200, ADDRESS, "unknown_recipient", 6)]), (60, "calculate", None)),
         (1, "unexempt", 0),
     ],
+    "a listing was false before the client became exempt, and it is listed in between": [
+        *((1, "log", BURST), (1, "calculate", None), (60, "act", ("false", 0)), (60, "log", BURST)),
+        *((0, "calculate", None), (60, "exempt", ADDRESS)),
+    ],
+    "a listing was released before the client became exempt, and it is listed in between": [
+        *((1, "log", BURST), (1, "calculate", None), (60, "act", ("release", 0)), (60, "log", BURST)),
+        *((0, "calculate", None), (60, "exempt", ADDRESS)),
+    ],
     "one address of a listed network was exempt": [
         *((1, "exempt", "2001:db8:1:2::1"), (1, "log", [(0, "2001:db8:1:2::1", "unknown_recipient", 6)])),
         *((1, "log", [(0, "2001:db8:1:2::2", "unknown_recipient", 3)]), (1, "calculate", None)),
