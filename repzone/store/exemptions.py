@@ -267,20 +267,23 @@ WHERE excluded.since < pending.since OR excluded.due < pending.due""")
 _INSIDE = sa.text("""
 SELECT inside.id FROM exemption
 CROSS JOIN LATERAL (
-    SELECT id, state, expires FROM listing
+    SELECT id, state, began, expires FROM listing
     WHERE key >= network(network)
         AND key <= set_masklen(broadcast(network), CASE family(network) WHEN 4 THEN 32 ELSE 128 END)
     OFFSET 0
 ) AS inside
-WHERE exemption.id = ANY(CAST(:ids AS integer[])) AND state IN ('active', 'held') AND expires > :now
+WHERE exemption.id = ANY(CAST(:ids AS integer[])) AND expires > :now
+    AND (state IN ('active', 'held') OR (state = 'released' AND began > :now))
 LIMIT :most""")
 
-# listing_pkey. What a sweep has locked has ended; what it has swept since `now` was lifted before.
+# listing_pkey. What a sweep has locked has ended; what it has swept since `now` was lifted before. One that was released
+# and begins later is of a log whose clock is ahead.
 _REVERSE = sa.text("""
 UPDATE listing SET state = 'reversed', expires = greatest(began, :now), counts_until = :now - interval '1 s'
 WHERE id IN (
     SELECT id FROM listing
-    WHERE id = ANY(CAST(:ids AS bigint[])) AND state IN ('active', 'held', 'expired') AND expires > :now
+    WHERE id = ANY(CAST(:ids AS bigint[])) AND expires > :now
+        AND (state IN ('active', 'held', 'expired') OR (state = 'released' AND began > :now))
     FOR NO KEY UPDATE SKIP LOCKED
 )
 RETURNING id, key, category""")

@@ -123,6 +123,10 @@ HISTORIES: dict[str, list[Step]] = {
         *((1, "log", BURST), (1, "calculate", None), (60, "act", ("release", 0)), (60, "log", BURST)),
         *((0, "calculate", None), (60, "exempt", ADDRESS)),
     ],
+    "a listing was released, and the client became exempt, before its begin, as the clock of its log was ahead": [
+        *((1, "log", [(-200, ADDRESS, "auth_failed", 10)]), (0, "calculate", None), (1, "act", ("release", 0))),
+        *((1, "exempt", ADDRESS), (600, "unexempt", 0), (60, "log", [(0, ADDRESS, "auth_failed", 10)])),
+    ],
     "one address of a listed network was exempt": [
         *((1, "exempt", "2001:db8:1:2::1"), (1, "log", [(0, "2001:db8:1:2::1", "unknown_recipient", 6)])),
         *((1, "log", [(0, "2001:db8:1:2::2", "unknown_recipient", 3)]), (1, "calculate", None)),
