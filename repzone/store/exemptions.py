@@ -276,8 +276,8 @@ WHERE exemption.id = ANY(CAST(:ids AS integer[])) AND expires > :now
     AND (state IN ('active', 'held') OR (state = 'released' AND began > :now))
 LIMIT :most""")
 
-# listing_pkey. What a sweep has locked has ended; what it has swept since `now` was lifted before. One that was released
-# and begins later is of a log whose clock is ahead.
+# listing_pkey. What a sweep has locked has ended; what it has swept since `now` was lifted before. One that was
+# released and begins later is of a log whose clock is ahead.
 _REVERSE = sa.text("""
 UPDATE listing SET state = 'reversed', expires = greatest(began, :now), counts_until = :now - interval '1 s'
 WHERE id IN (
