@@ -8,7 +8,7 @@
 - Failed logins that a service and the password databases under it tell count once, in whatever order (`attempts`).
 - Who did what a line without address tells is known by its session, its queue id or its Message-ID. A Message-ID that
   two clients used names neither.
-- What OpenDMARC failed is an offence only when a milter has that message refused or held, and nothing says why else.
+- What OpenDMARC failed is an offence only when a milter has that message held.
 - Greylisting opens a wait, which a pass or a delivery of the same letter (sender and recipient) closes.
 """
 
@@ -220,10 +220,10 @@ def _offence(state: State, fact: Fact, own: OwnZones, line: int) -> Outcome:
         return ()
     if message is not None and parse_client(message.client) != client:
         message = None
-    if message is not None and message.dmarc_failed and _is_unexplained(fact):
+    if fact.kind is Kind.HELD:
+        if message is None or not message.dmarc_failed:
+            return ()
         fact = replace(fact, reason="dmarc_fail", detail=f"DMARC fail, {fact.detail}")
-    elif fact.kind is Kind.HELD:
-        return ()
     session = state.open(fact.session, fact.client, fact.at)
     if (fact.echo and session.hit) or (fact.text and _was_said(state, session, fact)):
         return ()
@@ -245,11 +245,6 @@ def _offence(state: State, fact: Fact, own: OwnZones, line: int) -> Outcome:
     if not count:
         return ()
     return (Event(fact.at, client, fact.reason, min(count, MOST), fact.component, fact.detail, line=line),)
-
-
-def _is_unexplained(fact: Fact) -> bool:
-    """Tell whether a milter acted on a message for good, and no line says why."""
-    return fact.kind is Kind.HELD or (fact.verdict and fact.reason == "milter_rejected")
 
 
 def _count_untold(state: State, fact: Fact, count: int) -> int:

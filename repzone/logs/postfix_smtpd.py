@@ -155,7 +155,8 @@ def _queued(header: Header, match: re.Match[str]) -> Fact | None:
 
 def _break(header: Header, match: re.Match[str]) -> Fact | None:
     reason, stage = _BREAKS[match["break"]], match["after"]
-    if match["rest"] and not match["rest"].startswith(":"):
+    rest = match["rest"].strip()
+    if rest and not rest.startswith(":"):
         return None
     if reason in ("dropped_connection", "timeout") and stage in _IN_DATA:
         return None  # a network trouble as often as not

@@ -1,4 +1,4 @@
-"""What OpenDMARC logs, message by message, of a message that the server then refuses or holds."""
+"""What OpenDMARC logs, message by message, of a message that the server then holds."""
 
 from __future__ import annotations
 
@@ -13,9 +13,6 @@ KNOWN = [
     put_header("smtpd[1]", f"3F2A1B0C9D: client=unknown[{CLIENT}]"),
     put_header("smtpd[2]", f"4F2A1B0C9D: client=unknown[{VICTIM}]"),
 ]
-REFUSED = put_header(
-    "cleanup[3]", f"3F2A1B0C9D: milter-reject: END-OF-MESSAGE from unknown[{CLIENT}]: 5.7.1 Command rejected; from=<a>"
-)
 HELD = [
     put_header(
         "cleanup[3]",
@@ -28,9 +25,9 @@ DOMAIN = st.lists(st.sampled_from(PIECES) | LINE, max_size=4).map("".join)
 
 
 @pytest.mark.parametrize(("wanted", "message"), load_samples("opendmarc.txt"))
-def test_a_refusal_that_says_no_reason_has_the_one_that_the_table_says(wanted: str, message: str) -> None:
-    reason = "milter_rejected" if wanted == "-" else wanted
-    assert read_all(new_reader(), [*KNOWN, put_header("opendmarc[8]", message), REFUSED]) == [f"4 {reason} {CLIENT}"]
+def test_a_hold_has_the_reason_that_the_table_says(wanted: str, message: str) -> None:
+    found = read_all(new_reader(), [*KNOWN, put_header("opendmarc[8]", message), HELD[0]])
+    assert found == ([] if wanted == "-" else [f"4 {wanted} {CLIENT}"])
 
 
 @pytest.mark.parametrize("message", [message for _, message in load_samples("opendmarc.txt")])
