@@ -19,8 +19,9 @@ from repzone.jobs import sweep
 from repzone.serve.notify import notify
 from repzone.store import client
 from repzone.store.embedded import hold, running
-from repzone.store.engine import Schema, schema
+from repzone.store.engine import Schema, answering, schema
 from repzone.store.migrate import upgrade as upgrade_tables
+from repzone.store.reader import make_reader
 
 app = typer.Typer(
     help="The database: bring its tables up to date, see how it is, keep it small, save it.",
@@ -177,6 +178,9 @@ def restore(
     with open_server(settings) as engine:
         client.restore(engine, settings.postgres_bin_dir, file, replace=yes)
         found = schema(engine, shipped.folder("migrations"))
+        if found.current:  # else `db upgrade` does it: a dump has no privileges
+            with answering(), engine.begin() as connection:
+                make_reader(connection)
     more = "" if found.current else f", {found.wanted} is needed: run `repzone db upgrade`"
     console.print(f"Restored from {file}; the tables are at revision {found.revision}{more}.", soft_wrap=True)
 

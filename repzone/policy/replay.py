@@ -104,8 +104,9 @@ def _do(act: Act, made: dict[int, Decision], unmeant: frozenset[int]) -> None:
         if not (lasted or one.began == act.began) or (act.state == "released" and one.expires <= act.at):
             continue
         expires = min(one.expires, act.at)
-        lifted_later = one.state == "reversed" and one.expires > act.at  # by an exemption that is still to come
-        if one.state in UNCOUNTED and not lifted_later:
+        # Not undone yet: by an exemption that is still to come. What was done to a listing itself is known.
+        undone = one.state in UNCOUNTED and one.expires <= act.at and one.began != act.began
+        if undone or one.state == "shadow":
             made[one.began] = replace(one, expires=expires)
         else:
             until = act.counted_until(one) if act.state in UNCOUNTED else None

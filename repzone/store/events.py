@@ -20,6 +20,7 @@ from repzone.model import Client, Event, Exemption, Exemptions, Hit
 from repzone.policy.rules import Policy, Rulebook
 from repzone.reasons import CATALOGUE, Category
 from repzone.store import binary
+from repzone.store.tables import VOID
 
 FUTURE = 300
 """Seconds that a stamp may be ahead of now; what is further ahead is decided once its time has come."""
@@ -326,13 +327,13 @@ WHERE excluded.since < pending.since OR excluded.due < pending.due""")
 
 # For each key, category and day: listing_key_category_began_key, backward, and the first entries of the day's
 # event_key_category_at_idx. The bounds of all leave the planner only these days' partitions to look at.
-_ASK = sa.text("""
+_ASK = sa.text(f"""
 SELECT n, seen.count, last.id, extract(epoch FROM last.began)::bigint, extract(epoch FROM last.expires)::bigint
 FROM unnest(CAST(:keys AS inet[]), CAST(:categories AS category[]), CAST(:days AS bigint[]))
     WITH ORDINALITY AS asked (key, category, day, n)
 LEFT JOIN LATERAL (
     SELECT id, began, expires FROM listing
-    WHERE listing.key = asked.key AND listing.category = asked.category ORDER BY began DESC LIMIT 1
+    WHERE listing.key = asked.key AND listing.category = asked.category AND NOT {VOID} ORDER BY began DESC LIMIT 1
 ) AS last ON true
 CROSS JOIN LATERAL (
     SELECT count(*) FROM (
@@ -342,7 +343,7 @@ CROSS JOIN LATERAL (
         LIMIT :samples
     ) AS earlier
 ) AS seen
-WHERE seen.count > 0 OR last.id IS NOT NULL""")
+WHERE seen.count > 0 OR last.id IS NOT NULL""")  # noqa: S608 - our own words
 
 _ADD_EVIDENCE = sa.text("""
 INSERT INTO listing_evidence (listing_id, reason, count, first, last)

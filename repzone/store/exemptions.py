@@ -20,7 +20,7 @@ from repzone.store.changes import add_changes, add_exemption_changes, lock_seria
 from repzone.store.engine import instant, seconds
 from repzone.store.events import FUTURE
 from repzone.store.lookup import OWN
-from repzone.store.tables import exemption
+from repzone.store.tables import VOID, exemption
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +204,9 @@ def _mark_not_exempt(connection: sa.Connection, exemption_ids: Sequence[int], no
 
     Those are of the second in which an exemption was ended, or of a log whose clock is ahead.
     """
-    arrays = {"ids": list(exemption_ids), "now": instant(now), "soon": instant(now + FUTURE)}
-    connection.execute(_MARK_NOT_EXEMPT, arrays)
+    if exemption_ids:
+        arrays = {"ids": list(exemption_ids), "now": instant(now), "soon": instant(now + FUTURE)}
+        connection.execute(_MARK_NOT_EXEMPT, arrays)
 
 
 def _lift(
@@ -278,15 +279,20 @@ LIMIT :most""")
 
 # listing_pkey. What a sweep has locked has ended; what it has swept since `now` was lifted before. One that was
 # released and begins later is of a log whose clock is ahead.
-_REVERSE = sa.text("""
-UPDATE listing SET state = 'reversed', expires = greatest(began, :now), counts_until = :now - interval '1 s'
+# It was decided when this one still counted: listing_key_category_began_key.
+_REVERSE = sa.text(f"""
+UPDATE listing AS lifted SET state = 'reversed', expires = greatest(began, :now), counts_until = greatest(
+    :now - interval '1 s',
+    (SELECT max(began) FROM listing
+    WHERE listing.key = lifted.key AND listing.category = lifted.category AND NOT {VOID})
+)
 WHERE id IN (
     SELECT id FROM listing
     WHERE id = ANY(CAST(:ids AS bigint[])) AND expires > :now
         AND (state IN ('active', 'held', 'expired') OR (state = 'released' AND began > :now))
     FOR NO KEY UPDATE SKIP LOCKED
 )
-RETURNING id, key, category""")
+RETURNING id, key, category""")  # noqa: S608 - our own words
 
 # exemption_network_idx, once for each length that exemptions have.
 _REVERSE_EXEMPT = sa.text("""

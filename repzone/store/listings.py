@@ -19,7 +19,7 @@ from repzone.store.changes import add_changes, lock_serials
 from repzone.store.engine import instant
 from repzone.store.events import FUTURE
 from repzone.store.exemptions import reverse_exempt
-from repzone.store.tables import listing, listing_evidence, listing_sample, spared
+from repzone.store.tables import VOID, listing, listing_evidence, listing_sample, spared
 
 Key = tuple[str, Category]
 """A client key as text, and the category: what is decided for at once."""
@@ -78,8 +78,10 @@ def load_cases(
             offences[key, category].append(Offence(at, reason, count))
     earlier: dict[Key, list[Listing]] = {key: [] for key in keys}
     for key, category, number, began, expires, state, counts_until in connection.execute(_EARLIER, arrays):
-        known = Client.from_text(key), category, number, began, expires, state
-        earlier[key, category].append(Listing(*known, counts_until=counts_until))
+        client = Client.from_text(key)
+        if exemptions.find(client, began) is None:  # own networks are exempt also for what was decided before
+            known = client, category, number, began, expires, state
+            earlier[key, category].append(Listing(*known, counts_until=counts_until))
     clean: dict[Key, list[tuple[int, int]]] = {key: [] for key in keys}
     mercies: dict[Key, list[Spared]] = {key: [] for key in keys}
     if arrays["weighing"]:
@@ -266,11 +268,6 @@ def _row(made: Made) -> Mapping[str, object]:
         "comment": "",
     }
 
-
-VOIDED = "a rebuild found that it should never have been"
-"""The comment of a listing that is void: it is there to be seen, and bounds nothing."""
-
-VOID = f"(listing.state = 'reversed' AND listing.comment = '{VOIDED}')"
 
 _TAKE = sa.text("""
 DELETE FROM pending USING (

@@ -16,9 +16,8 @@ from repzone.store.acts import Act, lock_acts, store_act, utc
 from repzone.store.changes import add_changes, load_paused, set_paused
 from repzone.store.engine import instant, seconds
 from repzone.store.exemptions import load_exemptions
-from repzone.store.listings import VOID
 from repzone.store.lookup import OWN
-from repzone.store.tables import event, listing, listing_evidence, source, zone_pause
+from repzone.store.tables import VOID, event, listing, listing_evidence, source, zone_pause
 
 MANUAL: Category = "manual"
 
@@ -47,6 +46,7 @@ def ban(connection: sa.Connection, client: Client, key: Client, expires: int, ac
     if found is None:
         began = now
         row = {"key": key.to_text(), "category": MANUAL, "offence": 1, "began": instant(began), "state": "active"}
+        row["counts_until"] = None  # of one that was undone in this second
         new = insert(listing).values(**row, **values, created=instant(now))
         # One that was ended in the very second that it began goes on.
         statement = new.on_conflict_do_update(constraint="listing_key_category_began_key", set_=row | values)

@@ -21,18 +21,22 @@ def load_policy(connection: sa.Connection, text: str, source: str, now: int) -> 
     """
     parse(text, source)
     connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('repzone.policy_version'))")
-    last = connection.scalar(sa.select(policy_version.c.text).order_by(policy_version.c.id.desc()).limit(1))
-    if last != text:
-        effective_from = connection.scalar(_FREE_FROM, {"now": instant(now), "future": instant(now + FUTURE)})
+    times = {"now": instant(now), "future": instant(now + FUTURE)}
+    if connection.scalar(_LAST, times) != text:
+        effective_from = connection.scalar(_FREE_FROM, times)
         connection.execute(policy_version.insert().values(text=text, effective_from=effective_from))
     return load_rulebook(connection)
 
+
+# What is further ahead was loaded under a wrong clock, and stands behind whatever comes in force till then.
+_LAST = sa.text("""
+SELECT text FROM policy_version WHERE effective_from <= :future ORDER BY effective_from DESC, id DESC LIMIT 1""")
 
 # The partitions of today, or tomorrow; once a policy.
 _FREE_FROM = sa.text("""
 SELECT greatest(
     :now,
-    (SELECT max(effective_from) FROM policy_version),
+    (SELECT max(effective_from) FROM policy_version WHERE effective_from <= :future),
     (SELECT max(at) + interval '1 s' FROM event WHERE at >= :now AND at <= :future)
 )""")
 

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from repzone.store.changes import add_changes, lock_serials
 from repzone.store.engine import instant
-from repzone.store.listings import VOIDED, Key, Made, add_listings, revise_listings
+from repzone.store.listings import Key, Made, add_listings, revise_listings
+from repzone.store.tables import VOIDED
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ from repzone.reasons import CATALOGUE, COUNTED, Category
 from repzone.store.engine import instant
 from repzone.store.events import FUTURE
 from repzone.store.exemptions import load_exemptions
-from repzone.store.listings import VOID, Key
-from repzone.store.tables import event, spared
+from repzone.store.listings import Key
+from repzone.store.tables import VOID, event, spared
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,8 @@ class _Reader:
         acts, unmeant = self.acts.of(key, category), frozenset[int]()
         if self.question.again:
             acts, unmeant = _meaning(acts, stored)
-        earlier = (one for one in stored if one.began < since and not one.void)
+        exempt = self.exemptions.find  # own networks are exempt also for what was decided before
+        earlier = (one for one in stored if one.began < since and not one.void and not exempt(key, one.began))
         history = History(
             key,
             category,

@@ -126,6 +126,11 @@ listing = sa.Table(
     sa.Index("listing_state_category_expires_id_idx", "state", "category", "expires", "id"),
 )
 
+VOIDED = "a rebuild found that it should never have been"
+"""The comment of a listing that is void: it is there to be seen, and bounds nothing."""
+
+VOID = f"(listing.state = 'reversed' AND listing.comment = '{VOIDED}')"
+
 listing_evidence = sa.Table(
     "listing_evidence",
     metadata,

@@ -64,7 +64,7 @@ def test_ingest_and_calculate_prune_once_a_day_by_themselves(run: Run, migrated_
 
 
 def test_what_was_saved_is_there_again_after_a_restore(run_bare: Run, tmp_path: Path) -> None:
-    with running(tmp_path / "state", durable=False):  # else each command starts and stops it
+    with running(tmp_path / "state", durable=False) as url:  # else each command starts and stops it
         run_bare("init")
         (tmp_path / "mail.log").write_text(offences("192.0.2.7", 12))
         run_bare("ingest", "mail.log")
@@ -81,6 +81,9 @@ def test_what_was_saved_is_there_again_after_a_restore(run_bare: Run, tmp_path: 
         assert done.code == 0, done.err
         assert "the tables are at revision" in done.out
         assert run_bare("listings", "-o", "json").objects == before
+        may_read = "SELECT has_column_privilege('repzone_web', 'listing', 'key', 'SELECT')"
+        with psycopg.connect(url) as connection:
+            assert connection.execute(may_read).fetchone() == (True,), "the page's role"
         (tmp_path / "saved.dump").write_bytes((tmp_path / "saved.dump").read_bytes()[:20_000])
         assert run_bare("db", "restore", "saved.dump", "--yes").code == 1
         assert run_bare("listings", "-o", "json").objects == before

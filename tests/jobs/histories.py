@@ -14,7 +14,7 @@ from repzone.model import Client, Event, Exemptions, Traffic
 from repzone.store.acts import Act
 from repzone.store.engine import Engine
 from repzone.store.events import add_days, add_events
-from repzone.store.exemptions import add_exemptions, end_exemption, load_exemptions
+from repzone.store.exemptions import add_exemptions, end_exemption, load_exemptions, store_own_networks
 from repzone.store.held import drop_held
 from repzone.store.manual import Choice, unban
 from repzone.store.policies import load_policy, load_rulebook
@@ -148,6 +148,11 @@ class World:
         networks = {Client.from_text(network): "of a friend"}
         with self.engine.begin() as connection:
             add_exemptions(connection, networks, None, self.said("allow add"))
+
+    def own(self, networks: list[str]) -> None:
+        """Name the networks that are our own."""
+        with self.engine.begin() as connection:
+            store_own_networks(connection, [Client.from_text(network) for network in networks], self.now)
 
     def unexempt(self, choice: int) -> None:
         """End one of the exemptions."""

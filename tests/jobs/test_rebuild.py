@@ -145,6 +145,16 @@ def test_what_is_decided_again_after_a_rebuild_is_not_meant_by_what_was_done_bef
     assert different(world) == []
 
 
+def test_a_void_listing_makes_nothing_late(engine: Engine) -> None:
+    world = World(engine)
+    world.run([(2 * HOUR, "log", WRONG), (1, "calculate", None)])
+    purge_reason(world, "pregreet")
+    assert correct(world) == ["wrong"]
+    world.log([(HOUR, ADDRESS, "unknown_recipient", 6)])
+    world.calculate(None)
+    assert [row[0] for row in listings(world)] == ["active", "reversed"]
+
+
 def test_without_an_act_nothing_is_changed(world: World) -> None:
     purge_reason(world, "pregreet")
     before = listings(world), rows(world.engine, "SELECT * FROM listing_change")

@@ -127,6 +127,13 @@ HISTORIES: dict[str, list[Step]] = {
         *((1, "log", [(-200, ADDRESS, "auth_failed", 10)]), (0, "calculate", None), (1, "act", ("release", 0))),
         *((1, "exempt", ADDRESS), (600, "unexempt", 0), (60, "log", [(0, ADDRESS, "auth_failed", 10)])),
     ],
+    "a listing ended, the next had been decided ahead, and the client was exempt for a second": [
+        *((1, "log", BURST), (1, "calculate", None), (1100, "log", [(-200, ADDRESS, "unknown_recipient", 6)])),
+        *((0, "calculate", None), (1, "exempt", ADDRESS), (1, "unexempt", 0), (600, "log", BURST)),
+    ],
+    "a listing had ended when its network was our own for a while": [
+        *((1, "log", BURST), (1, "calculate", None), (HOUR, "own", [ADDRESS]), (60, "own", []), (60, "log", BURST)),
+    ],
     "one address of a listed network was exempt": [
         *((1, "exempt", "2001:db8:1:2::1"), (1, "log", [(0, "2001:db8:1:2::1", "unknown_recipient", 6)])),
         *((1, "log", [(0, "2001:db8:1:2::2", "unknown_recipient", 3)]), (1, "calculate", None)),

@@ -94,11 +94,14 @@ def test_a_ban_that_has_ended_is_followed_by_another_one(ready: Engine) -> None:
     assert standing(ready) == {"192.0.2.1 manual": ("active", 60, 60 + HOUR)}
 
 
-def test_a_ban_that_was_ended_in_its_first_second_can_be_made_again_in_it(ready: Engine) -> None:
+@pytest.mark.parametrize(("false_positive", "state"), [(False, "released"), (True, "reversed")])
+def test_a_ban_that_was_ended_in_its_first_second_can_be_made_again_in_it(
+    ready: Engine, false_positive: bool, state: str
+) -> None:
     feed = served(ready)
     do_ban(ready)
-    assert do_unban(ready) == {"manual": 1}
-    assert standing(ready) == {"192.0.2.1 manual": ("released", 0, 0)}
+    assert do_unban(ready, false_positive=false_positive) == {"manual": 1}
+    assert standing(ready) == {"192.0.2.1 manual": (state, 0, 0)}
     do_ban(ready, length=60)
     check_served(ready, feed)
     assert standing(ready) == {"192.0.2.1 manual": ("active", 0, 60)}
