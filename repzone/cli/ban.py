@@ -7,7 +7,7 @@ import typer
 from repzone.cli.acting import act, acting
 from repzone.cli.listed import listing_fields
 from repzone.cli.options import ConfigOption, Output, OutputOption, parse_length, parse_network
-from repzone.cli.output import console, long, plain, print_json, utc
+from repzone.cli.output import console, plain, print_json, utc
 from repzone.errors import RepzoneError, UsageError
 from repzone.model import V4, V6, WIDTH, Client, Exemption
 from repzone.policy.rules import DAY
@@ -15,7 +15,7 @@ from repzone.store.exemptions import load_exemptions
 from repzone.store.manual import Banned
 from repzone.store.manual import ban as store_ban
 from repzone.store.policies import load_rulebook
-from repzone.zone.texts import format_instant
+from repzone.zone.texts import format_instant, format_span
 
 LONGEST = 365 * DAY
 WIDEST = {V4: 16, V6: 32}
@@ -79,7 +79,7 @@ def _print(client: Client, banned: Banned, inside: list[Exemption], seconds: int
     listing = banned.listing
     key = str(listing.client)
     what = f"{client} is banned" + ("" if key == str(client) else f" as its network {key}")
-    until = f" until {format_instant(listing.expires)} ({long(seconds)})"
+    until = f" until {format_instant(listing.expires)} ({format_span(seconds)})"
     console.print(f"{what}{until}: {plain(listing.comment)}.", markup=False, soft_wrap=True)
     if banned.before:
         end, reason = banned.before

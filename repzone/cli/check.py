@@ -12,7 +12,8 @@ from repzone.cli.listed import listing_fields, reasons_text
 from repzone.cli.options import ConfigOption, Output, OutputOption, parse_address
 from repzone.cli.output import plain, print_json
 from repzone.cli.wall import clock
-from repzone.config import EMBEDDED, Settings, load, load_policy, load_zones
+from repzone.config import EMBEDDED, Settings, load
+from repzone.definitions import load_policy, load_zones
 from repzone.model import Client
 from repzone.store.embedded import running
 from repzone.store.lookup import Held, look_up

@@ -7,11 +7,12 @@ import structlog
 
 from repzone import shipped
 from repzone.clock import Clock
-from repzone.config import EMBEDDED, Settings, load_policy
-from repzone.errors import ConfigError, RepzoneError, UnavailableError
+from repzone.config import EMBEDDED, Settings
+from repzone.definitions import load_policy
+from repzone.errors import ConfigError
 from repzone.jobs import exempt
 from repzone.store.embedded import running
-from repzone.store.engine import Engine, answering, connect, require_current, schema
+from repzone.store.engine import Engine, answering, connect, require_current
 from repzone.store.policies import load_policy as store_policy
 
 log = structlog.get_logger()
@@ -55,16 +56,7 @@ def prepare(engine: Engine, settings: Settings, now: int, *, serving: bool = Fal
     Whoever only serves what was decided goes on with the policy in force when the configured one is faulty, and can
     wait for tables that are still to be made: to him that is a database that is away (UnavailableError).
     """
-    scripts = shipped.folder("migrations")
-    try:
-        require_current(engine, scripts)
-    except UnavailableError:
-        raise
-    except RepzoneError as error:
-        found = schema(engine, scripts)
-        if serving and (found.revision or "") <= found.wanted:  # they may have been made just now
-            raise UnavailableError(str(error)) from None
-        raise
+    require_current(engine, shipped.folder("migrations"), waiting=serving)
     try:
         text, source = load_policy(settings)
     except ConfigError as error:

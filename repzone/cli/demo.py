@@ -22,7 +22,8 @@ from repzone.cli.parse import Format, reader_maker
 from repzone.cli.serve import Served, following, listen_addresses, stop_event
 from repzone.cli.wall import clock
 from repzone.cli.web import WebService
-from repzone.config import NAME, Settings, load, load_zones
+from repzone.config import NAME, Settings, load
+from repzone.definitions import load_zones
 from repzone.jobs import calculate
 from repzone.jobs.demo import LOG, NEVER, Verdict, an_address, last_instant, qname, shifted, verify
 from repzone.jobs.ingest import Ingestion

@@ -9,7 +9,8 @@ from repzone.cli.database import open_server
 from repzone.cli.options import ConfigOption, Output, OutputOption
 from repzone.cli.output import console, print_json
 from repzone.cli.wall import clock
-from repzone.config import Settings, load, load_policy, load_zones
+from repzone.config import Settings, load
+from repzone.definitions import load_policy, load_zones
 from repzone.errors import ConfigError, RepzoneError, UnavailableError
 from repzone.jobs import doctor as jobs
 from repzone.jobs.doctor import Case, Check, Finding

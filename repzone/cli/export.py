@@ -14,7 +14,8 @@ from repzone.cli.options import ConfigOption, complete_apex
 from repzone.cli.output import replaceable
 from repzone.cli.progress import line_bar
 from repzone.cli.wall import clock
-from repzone.config import Settings, load, load_zones
+from repzone.config import Settings, load
+from repzone.definitions import load_zones
 from repzone.errors import RepzoneError
 from repzone.fastpath import make_table
 from repzone.store.changes import load_paused

@@ -28,7 +28,8 @@ from repzone.cli.parse import (
 )
 from repzone.cli.progress import progress_bars
 from repzone.cli.wall import clock
-from repzone.config import Settings, load, load_hash_key, load_policy
+from repzone.config import Settings, load, load_hash_key
+from repzone.definitions import load_policy
 from repzone.errors import RepzoneError, UnavailableError, UsageError
 from repzone.jobs import calculate, sweep
 from repzone.jobs.batch import settle

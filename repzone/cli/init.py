@@ -13,7 +13,8 @@ from repzone.cli.mynetworks import Trusted, load_trusted
 from repzone.cli.options import Output, OutputOption
 from repzone.cli.output import console, plain, print_json
 from repzone.cli.wall import clock
-from repzone.config import NAME, SYSTEM, TEMPLATE, load, load_zones
+from repzone.config import NAME, SYSTEM, TEMPLATE, load
+from repzone.definitions import load_zones
 from repzone.errors import RepzoneError
 from repzone.model import Client
 from repzone.policy.rules import INITIAL

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
-from repzone.config import load, load_zones
+from repzone.config import load
+from repzone.definitions import load_zones
 from repzone.errors import ConfigError
 from repzone.model import Client
 from repzone.reasons import CATALOGUE

@@ -127,14 +127,9 @@ def print_indented(text: Text, indent: int = 2, lead: str = "") -> None:
     console.print(grid)
 
 
-def long(seconds: int) -> str:
-    """Write a length of time without what is zero: `4 h`, `1 h 30 min`."""
-    return format_span(seconds)
-
-
 def within(seconds: int) -> str:
     """Write the length of a window behind "the last": `hour`, `6 h`."""
-    return {3600: "hour", 86400: "day"}.get(seconds) or long(seconds)
+    return {3600: "hour", 86400: "day"}.get(seconds) or format_span(seconds)
 
 
 def bar(number: int, most: int, width: int = 30) -> str:

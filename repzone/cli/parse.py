@@ -17,7 +17,8 @@ from rich.markup import escape
 from repzone.cli.options import ConfigOption, Output, OutputOption
 from repzone.cli.output import UNICODE, console, counted, errors, print_json, print_table, stdin, table, utc
 from repzone.cli.wall import clock
-from repzone.config import Settings, load, load_zones
+from repzone.config import Settings, load
+from repzone.definitions import load_zones
 from repzone.errors import ConfigError, UsageError
 from repzone.jobs.files import cut, open_log, read_blocks
 from repzone.jobs.mails import ParseMail, read_mail, read_mails, read_stream

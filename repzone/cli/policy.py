@@ -15,7 +15,8 @@ from repzone.cli.output import console, counted, print_json, print_table, table,
 from repzone.cli.progress import event_bar
 from repzone.cli.simulated import print_objects, print_tables
 from repzone.cli.wall import clock
-from repzone.config import Settings, load, load_policy, read_text
+from repzone.config import Settings, load, read_text
+from repzone.definitions import load_policy
 from repzone.errors import RepzoneError
 from repzone.jobs import simulate as job
 from repzone.policy.rules import Policy, Rulebook, differences, parse, to_text

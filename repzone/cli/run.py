@@ -14,7 +14,8 @@ from repzone.cli.database import open_server, prepare
 from repzone.cli.options import ConfigOption
 from repzone.cli.output import set_up_logging
 from repzone.cli.wall import clock
-from repzone.config import Settings, load, load_zones
+from repzone.config import Settings, load
+from repzone.definitions import load_zones
 from repzone.errors import RepzoneError, UnavailableError
 from repzone.jobs import last_good
 from repzone.serve.notify import keep_alive, notify

@@ -17,7 +17,8 @@ from repzone.cli.options import ConfigOption
 from repzone.cli.output import set_up_logging
 from repzone.cli.run import SERVERS, run_together
 from repzone.cli.wall import clock
-from repzone.config import Settings, load, parse_listen, parse_zones
+from repzone.config import Settings, load, parse_listen
+from repzone.definitions import parse_zones
 from repzone.errors import RepzoneError, UnavailableError
 from repzone.fastpath import make_table
 from repzone.jobs import last_good

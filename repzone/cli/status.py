@@ -9,16 +9,17 @@ from rich.text import Text
 from repzone import __version__, shipped
 from repzone.cli.database import open_server
 from repzone.cli.options import ConfigOption, Output, OutputOption
-from repzone.cli.output import console, counted, long, plain, print_json, print_table, shown, table, utc
+from repzone.cli.output import console, counted, plain, print_json, print_table, shown, table, utc
 from repzone.cli.wall import clock
-from repzone.config import EMBEDDED, Settings, load, load_zones
+from repzone.config import EMBEDDED, Settings, load
+from repzone.definitions import load_zones
 from repzone.errors import ConfigError
 from repzone.fastpath import COMPILED
 from repzone.jobs.rotation import live_path
 from repzone.store.engine import answering, require_current, schema
 from repzone.store.overview import Overview, Source, Standing, load_overview
 from repzone.zone.definition import Zone
-from repzone.zone.texts import format_instant, format_left
+from repzone.zone.texts import format_instant, format_left, format_span
 
 OVERDUE = 300
 """Seconds that clients wait for a decision until somebody has to look: cron comes every few minutes."""
@@ -175,7 +176,7 @@ def _print_pending(overview: Overview, now: int) -> None:
     waited = now - overview.waiting if overview.waiting is not None else 0
     decided = f"{counted(overview.pending, 'client')} to be decided"
     if waited > OVERDUE:
-        decided = f"[bold red]{decided}, for {long(waited)} already[/] (`repzone calculate`)"
+        decided = f"[bold red]{decided}, for {format_span(waited)} already[/] (`repzone calculate`)"
     console.print(f"{decided}, {counted(overview.waits, 'greylisted letter')} waited for.")
 
 

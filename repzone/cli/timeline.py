@@ -12,13 +12,13 @@ from rich.text import Text
 from repzone.cli.check import print_found
 from repzone.cli.listed import reasons_text
 from repzone.cli.listings import STYLES
-from repzone.cli.output import console, counted, long, plain, print_indented, print_table, table, within
+from repzone.cli.output import console, counted, plain, print_indented, print_table, table, within
 from repzone.model import Exemption, State
 from repzone.policy.outlook import Outlook
 from repzone.policy.rules import Rulebook
 from repzone.store.dossier import Dossier, History, Line, Turn
 from repzone.zone.table import Found
-from repzone.zone.texts import format_instant, format_left, ordinal
+from repzone.zone.texts import format_instant, format_left, format_span, ordinal
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def _standing(outlook: Outlook) -> Iterator[str]:
 
 def _next_listing(outlook: Outlook) -> str:
     """Say what lists it next, for how long, and what is in the way of that."""
-    ladder = f"for {long(outlook.length)}, the {ordinal(outlook.offence)} time"
+    ladder = f"for {format_span(outlook.length)}, the {ordinal(outlook.offence)} time"
     if outlook.state == "shadow":
         ladder += ", in shadow: nobody is told of it"
     if outlook.more is None:
@@ -111,7 +111,7 @@ def _next_listing(outlook: Outlook) -> str:
     lists = "lists" if outlook.more == 1 else "list"
     often = f"{outlook.more:,} more"
     if outlook.until is not None:
-        often = f"from then on {counted(outlook.more, 'point')} in {long(outlook.rules.window)}"
+        often = f"from then on {counted(outlook.more, 'point')} in {format_span(outlook.rules.window)}"
     because = " (so many because of its clean mail)" if outlook.outweighed else ""
     return f"{often}{because} {lists} it {ladder}"
 
@@ -139,7 +139,7 @@ def _print_history(history: History, told: Told) -> None:
     )
     print_indented(
         Text.assemble(
-            f"{listing.category}{often}{as_part_of}, for {long(listing.expires - listing.began)} until "
+            f"{listing.category}{often}{as_part_of}, for {format_span(listing.expires - listing.began)} until "
             f"{format_instant(listing.expires)}: ",
             (state, STYLES.get(state, "")),
             left,
@@ -160,7 +160,7 @@ def _why(history: History, rulebook: Rulebook) -> str:
     version = next((one for one in rulebook.versions if one.id == history.version), None)
     if version is not None and history.points is not None:
         rules = version.policy.rules(listing.category)
-        points = f"{counted(history.points, 'point')} within {long(rules.window)}"
+        points = f"{counted(history.points, 'point')} within {format_span(rules.window)}"
         weights = version.policy.weights
         seen = sum(count * weights.get(reason, 1) for reason, count in listing.reasons.items())
         more = ", with what came while it lasted" if seen > history.points else ""

@@ -11,7 +11,8 @@ from repzone.cli.acting import BecauseOption, act, acting, looking, said
 from repzone.cli.export import export
 from repzone.cli.options import ConfigOption, Output, OutputOption, complete_apex
 from repzone.cli.output import console, plain, print_json, print_table, shown, table, utc
-from repzone.config import load, load_zones
+from repzone.config import load
+from repzone.definitions import load_zones
 from repzone.errors import RepzoneError
 from repzone.store.changes import current_serial
 from repzone.store.manual import load_pauses, pause_zones

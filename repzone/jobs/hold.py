@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from repzone import atomic
 from repzone.errors import RepzoneError
 from repzone.model import Listing
 from repzone.zone.rows import clamp, identify, identity, pack_listing
@@ -48,10 +49,7 @@ def compare(
 def hold(folder: Path, held: Held) -> None:
     """Write down that a reload is held; RepzoneError when that cannot be written."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        aside = folder / f"{HELD}.new"
-        aside.write_text(json.dumps(asdict(held)))
-        aside.rename(folder / HELD)
+        atomic.replace(folder / HELD, [json.dumps(asdict(held)).encode()])
     except OSError as error:
         raise RepzoneError(f"{folder / HELD}: cannot be written: {error.strerror}") from None
 

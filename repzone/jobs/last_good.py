@@ -4,15 +4,14 @@ A server that has read good files keeps their texts in `state_dir`, so that it c
 They are of the folder and the policy file that the settings name now, or they are not used.
 """
 
-import os
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
-from repzone.config import Definitions, Settings, parse_zones, read_definitions
+from repzone import atomic
+from repzone.config import Settings
+from repzone.definitions import Definitions, parse_zones, read_definitions
 from repzone.errors import ConfigError
 
 NAME = "definitions.json"
@@ -83,21 +82,6 @@ def _keep(settings: Settings, definitions: Definitions) -> None:
     try:
         if file.exists() and file.read_bytes() == octets:
             return
-        file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        _replace(file, octets)
+        atomic.replace(file, [octets])
     except OSError as error:
         log.error("files.not_kept", file=str(file), error=error.strerror)
-
-
-def _replace(file: Path, octets: bytes) -> None:
-    """Write a file that its owner alone can read, whole or not at all."""
-    with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f"{file.name}.", delete=False) as stream:
-        aside = Path(stream.name)
-        try:
-            stream.write(octets)
-            stream.flush()
-            os.fsync(stream.fileno())
-            aside.rename(file)
-        except OSError:
-            aside.unlink(missing_ok=True)
-            raise

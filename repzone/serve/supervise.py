@@ -99,7 +99,8 @@ def _hear(one: _Running, waiting: set[str], ready: Callable[[], None]) -> None:
     with suppress(BlockingIOError):
         text, about, _, _ = one.heard_at.recvmsg(4096, socket.CMSG_SPACE(_CREDENTIALS.size))
         sender, user, _ = next((_CREDENTIALS.unpack(data) for *_, data in about), (0, -1, 0))
-        if sender != one.process.pid if one.process else user != os.getuid():
+        trusted = sender == one.process.pid if one.process else user == os.getuid()
+        if not trusted:
             return
         one.heard = asyncio.get_running_loop().time()
         if b"READY=1" not in text.split(b"\n"):

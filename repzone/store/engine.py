@@ -87,14 +87,20 @@ def schema(engine: sa.Engine, scripts: Path) -> Schema:
     return Schema(str(version).split()[0], revision, newest_revision(scripts))
 
 
-def require_current(engine: sa.Engine, scripts: Path) -> None:
-    """Raise RepzoneError with the way out unless the tables are what this repzone needs."""
+def require_current(engine: sa.Engine, scripts: Path, *, waiting: bool = False) -> None:
+    """Raise RepzoneError with the way out unless the tables are what this repzone needs.
+
+    To who can be `waiting` until they are made or brought up to date, that is a database that is away
+    (UnavailableError).
+    """
     found = schema(engine, scripts)
     if found.current:
         return
     have = f"at revision {found.revision}" if found.revision else "not made yet"
-    way = "install a newer repzone" if (found.revision or "") > found.wanted else "run `repzone db upgrade`"
-    raise RepzoneError(f"the tables are {have}, revision {found.wanted} is needed: {way}")
+    newer = (found.revision or "") > found.wanted
+    way = "install a newer repzone" if newer else "run `repzone db upgrade`"
+    kind = UnavailableError if waiting and not newer else RepzoneError
+    raise kind(f"the tables are {have}, revision {found.wanted} is needed: {way}")
 
 
 def database_clock(connection: sa.Connection) -> int:

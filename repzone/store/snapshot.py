@@ -5,12 +5,11 @@ refused. It is written aside and renamed, so that a kill at any point leaves the
 """
 
 import hashlib
-import os
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
 
+from repzone import atomic
 from repzone.errors import RepzoneError
 from repzone.zone.rows import ROW, Rows
 
@@ -43,19 +42,9 @@ def write(file: Path, snapshot: Snapshot) -> None:
     head = HEADER.pack(MAGIC, VERSION, len(words), snapshot.serial, snapshot.at, count) + words
     digest = hashlib.sha256(head)
     digest.update(snapshot.rows)
-    aside = file.with_name(file.name + ".new")
     try:
-        file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        with aside.open("wb") as stream:
-            os.fchmod(stream.fileno(), 0o600)
-            stream.writelines((head, snapshot.rows, digest.digest()))
-            stream.flush()
-            os.fsync(stream.fileno())
-        aside.rename(file)
-        _sync_folder(file.parent)
+        atomic.replace(file, (head, snapshot.rows, digest.digest()))
     except OSError as error:
-        with suppress(OSError):  # a full disk must not be kept full by a half of a snapshot
-            aside.unlink()
         raise SnapshotError(f"{file}: cannot be written: {error.strerror}") from None
 
 
@@ -83,12 +72,3 @@ def read(file: Path) -> Snapshot | None:
     except ValueError:
         raise SnapshotError(f"{file}: its words are none") from None
     return Snapshot(serial, at, whole[start:-DIGEST], frozenset(paused), database)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -4,7 +4,8 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from repzone.config import LOGOS, Definitions, Operator, Settings, parse_zones, read_definitions
+from repzone.config import LOGOS, Operator, Settings
+from repzone.definitions import Definitions, parse_zones, read_definitions
 from repzone.policy import rules
 from repzone.policy.rules import Policy
 from repzone.web.rules import Rule, describe

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from repzone.config import Settings, load, parse_zones
+from repzone.config import Settings, load
+from repzone.definitions import parse_zones
 from repzone.errors import ConfigError
 from repzone.jobs import last_good
 
