@@ -61,8 +61,12 @@ def show(
         _print_words(version.policy)
         _print_versions(rulebook)
         console.print(to_text(version.policy), markup=False, soft_wrap=True, end="")
-        if differences(version.policy, parse(*load_policy(settings))):
+        newest = rulebook.versions[-1]
+        if differences(newest.policy, parse(*load_policy(settings))):
             console.print("The policy file was changed: see `repzone policy check`.", style="yellow")
+        elif newest.effective_from > now:
+            since = format_instant(newest.effective_from)
+            console.print(f"Version {newest.id} is in force from {since}, behind what has been read.", style="yellow")
 
 
 @app.command()

@@ -13,7 +13,7 @@ from repzone.clock import Clock
 from repzone.model import Exemptions
 from repzone.store.engine import Connection, Engine, answering
 from repzone.store.exemptions import load_exemptions
-from repzone.store.listings import add_decisions, take_pending
+from repzone.store.listings import add_decisions, load_cases, take_pending
 from repzone.store.policies import load_rulebook
 
 log = structlog.get_logger()
@@ -72,12 +72,15 @@ def _committed_batch(engine: Engine, now: int, outcome: Outcome, most: int) -> b
 
 def _batch(connection: Connection, now: int, outcome: Outcome, most: int, dry_run: bool) -> bool:
     """Decide for some clients; False when none was due."""
-    rulebook = load_rulebook(connection)
-    cases = take_pending(connection, rulebook, Exemptions(load_exemptions(connection)), now, most)
+    taken = take_pending(connection, now, most)
+    if not taken:
+        return False
+    rulebook, exemptions = load_rulebook(connection), Exemptions(load_exemptions(connection))
+    cases = load_cases(connection, taken, rulebook, exemptions, now)
     judged = [(case, case.judge(rulebook)) for case in cases]
     if not dry_run:
         outcome.held += add_decisions(connection, judged, rulebook.at(now).policy.brake_listings, now)
     outcome.clients += len(cases)
     outcome.listings.update(case.category for case, judgement in judged for _ in judgement.listings)
     outcome.spared += sum(bool(judgement.spared) for _, judgement in judged)
-    return bool(cases)
+    return True

@@ -326,7 +326,7 @@ def _message(header: Header, queue: str, body: str) -> Fact | None:
 
 def _milter(header: Header, queue: str, body: str) -> Fact | None:
     """Read what a milter refused. Greylisting is told by the greylister itself, and with the client."""
-    match = _MILTER_CONNECT.match(body)
+    match, discarded = _MILTER_CONNECT.match(body), False
     if match is not None:
         client, what, text = match["client"], "connect", match["text"] or "550 "
     else:
@@ -336,7 +336,8 @@ def _milter(header: Header, queue: str, body: str) -> Fact | None:
         client, what = "", match["what"].removeprefix("cmd=")
         _, rejected, text = match["rest"].rpartition(", reject=")
         if not rejected:
-            if not match["rest"].rstrip().endswith(", discard"):
+            discarded = match["rest"].rstrip().endswith(", discard")
+            if not discarded:
                 return None
             text = "550 "
     reply = _REPLY.match(text)
@@ -347,7 +348,7 @@ def _milter(header: Header, queue: str, body: str) -> Fact | None:
     if reason == "greylisted" or (reason is None and not written):
         return None
     reason = "milter_rejected" if reason == "" else reason or ""
-    detail = f"milter refused {what}: {reply['code']}"
+    detail = f"milter discarded {what}" if discarded else f"milter refused {what}: {reply['code']}"
     return _fact(header, queue, client, reason, detail, reply=written, verdict=what == "data")
 
 

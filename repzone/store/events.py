@@ -288,6 +288,16 @@ def _rows(source_id: int, cases: Sequence[_Case], lasts: dict[int, _Last]) -> It
             yield b"".join((lead, act.kind, binary.smallint(event.count), act.client, late, sample))
 
 
+def mark_passed_over(connection: sa.Connection, listing_ids: Sequence[int], now: int) -> None:
+    """Have events be late that these listings held until now, and that lie before another which has been decided.
+
+    Only a log whose clock is ahead has such.
+    """
+    if listing_ids:
+        arrays = {"ids": list(listing_ids), "now": now, "soon": now + FUTURE}
+        connection.execute(_MARK_PASSED_OVER, arrays)
+
+
 def add_hits(connection: sa.Connection, hits: Sequence[Hit], rulebook: Rulebook) -> int:
     """Count refusals that our zones caused for the listing in force then; give how many."""
     if hits:
@@ -354,6 +364,15 @@ ORDER BY listing_id, reason
 ON CONFLICT (listing_id, reason) DO UPDATE SET
     count = listing_evidence.count + excluded.count,
     first = least(listing_evidence.first, excluded.first), last = greatest(listing_evidence.last, excluded.last)""")
+
+# listing_key_category_began_key; the partitions of today, or tomorrow.
+_MARK_PASSED_OVER = sa.text(f"""
+UPDATE event SET late = true
+FROM listing AS ended JOIN listing USING (key, category)
+WHERE ended.id = ANY(CAST(:ids AS bigint[])) AND listing.began > ended.began AND listing.began > to_timestamp(:now)
+    AND NOT {VOID} AND event.key = ended.key AND event.category = ended.category
+    AND event.at >= ended.expires AND event.at < listing.began
+    AND event.at >= to_timestamp(:now) AND event.at < to_timestamp(:soon) AND NOT late""")  # noqa: S608 - our own words
 
 # The listing that the refusal named is the one that ended last, as in the TXT.
 _ADD_HITS = sa.text("""

@@ -18,7 +18,7 @@ from repzone.reasons import Category
 from repzone.store.acts import Act, count_in_act, lock_acts, store_act, utc
 from repzone.store.changes import add_changes, add_exemption_changes, lock_serials
 from repzone.store.engine import instant, seconds
-from repzone.store.events import FUTURE
+from repzone.store.events import FUTURE, mark_passed_over
 from repzone.store.lookup import OWN
 from repzone.store.tables import VOID, exemption
 
@@ -223,7 +223,9 @@ def _lift(
 
 def _reverse(connection: sa.Connection, listing_ids: Sequence[int], now: int) -> list[_Lifted]:
     rows = connection.execute(_REVERSE, {"ids": list(listing_ids), "now": instant(now)})
-    return sorted((_Lifted(number, Client.from_text(key), category) for number, key, category in rows), key=_by_id)
+    lifted = [_Lifted(number, Client.from_text(key), category) for number, key, category in rows]
+    mark_passed_over(connection, [one.id for one in lifted], now)
+    return sorted(lifted, key=_by_id)
 
 
 def _named(lifted: Iterable[_Lifted]) -> tuple[tuple[Client, Category], ...]:

@@ -52,18 +52,16 @@ class Case:
         return calculate(*known, lifted=self.lifted)
 
 
-def take_pending(
-    connection: sa.Connection, rulebook: Rulebook, exemptions: Exemptions, now: int, most: int
-) -> list[Case]:
-    """Take up to `most` clients that are due and not another calculator's, with the offences that can matter.
+def take_pending(connection: sa.Connection, now: int, most: int) -> list[Due]:
+    """Take up to `most` clients that are due and not another calculator's.
 
-    Events stamped more than FUTURE seconds ahead of now stay for later.
+    Events stamped more than FUTURE seconds ahead of now stay for later. From here on no new ones of these clients come
+    in: policies and exemptions that are read now hold for all there are.
     """
     taken = [Due(*row) for row in connection.execute(_TAKE, {"now": now, "most": most})]
-    if not taken:
-        return []
-    connection.execute(_MARK_LATER, _arrays(taken, rulebook, now))
-    return load_cases(connection, taken, rulebook, exemptions, now)
+    if taken:
+        connection.execute(_MARK_LATER, {**_named(taken), "until": now + FUTURE})
+    return taken
 
 
 def load_cases(
@@ -99,12 +97,19 @@ def load_cases(
     ]
 
 
+def _named(taken: Sequence[Due]) -> dict[str, Any]:
+    return {
+        "keys": [due.key for due in taken],
+        "categories": [due.category for due in taken],
+        "since": [due.since for due in taken],
+    }
+
+
 def _arrays(taken: Sequence[Due], rulebook: Rulebook, now: int) -> dict[str, Any]:
     reach = {category: rulebook.reach(category) for category in COUNTED}
     since = [due.since - reach[due.category] for due in taken]
     return {
-        "keys": [due.key for due in taken],
-        "categories": [due.category for due in taken],
+        **_named(taken),
         "since": since,
         "first": min(since),
         "until": now + FUTURE,

@@ -15,6 +15,7 @@ from repzone.reasons import Category
 from repzone.store.acts import Act, lock_acts, store_act, utc
 from repzone.store.changes import add_changes, load_paused, set_paused
 from repzone.store.engine import instant, seconds
+from repzone.store.events import mark_passed_over
 from repzone.store.exemptions import load_exemptions
 from repzone.store.lookup import OWN
 from repzone.store.tables import VOID, event, listing, listing_evidence, source, zone_pause
@@ -166,7 +167,9 @@ def end_listings(
     One that somebody has just ended in that way, or whose end has just come, is left.
     """
     arguments = {"ids": list(listing_ids), "state": state, "from": _ENDED_FROM[state], "now": instant(now)}
-    return [(number, category) for number, category in connection.execute(_END, arguments)]
+    ended = [(number, category) for number, category in connection.execute(_END, arguments)]
+    mark_passed_over(connection, [number for number, _ in ended], now)
+    return ended
 
 
 _ENDED_FROM: Mapping[State, list[State]] = {

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from repzone.jobs import simulate
+from repzone.jobs import calculate, simulate
 from repzone.model import Exemptions
 from repzone.policy.replay import replay
 from repzone.policy.rules import parse
-from repzone.store.engine import Engine
+from repzone.store.engine import Connection, Engine
 from repzone.store.exemptions import load_exemptions
+from repzone.store.policies import load_rulebook
 from repzone.store.replay import load_pasts
 from repzone.store.retention import store_pruned
 from tests.jobs.histories import HOUR, POLICIES, SHORT, START, STEPS, Step, World
@@ -61,6 +62,7 @@ def test_simulating_the_running_policies_gives_exactly_the_listings_that_there_a
 ADDRESS = "192.0.2.1"
 BURST = [(0, ADDRESS, "unknown_recipient", 6)]
 MERCIFUL = POLICIES[2]
+AHEAD = [(ago, ADDRESS, "unknown_recipient", 6) for ago in (-100, -250)]
 HISTORIES: dict[str, list[Step]] = {
     "an old listing was false, and who is listed meanwhile is decided late": [
         *((1, "log", BURST), (1, "calculate", None), (2 * HOUR, "log", BURST)),
@@ -131,6 +133,14 @@ HISTORIES: dict[str, list[Step]] = {
         *((1, "log", BURST), (1, "calculate", None), (1100, "log", [(-200, ADDRESS, "unknown_recipient", 6)])),
         *((0, "calculate", None), (1, "exempt", ADDRESS), (1, "unexempt", 0), (600, "log", BURST)),
     ],
+    "of two offences ahead one was within a listing that was released": [
+        *((1, "log", BURST), (1, "calculate", None), (1000, "log", AHEAD), (0, "calculate", None)),
+        *((1, "act", ("release", 0)), (1, "calculate", None), (400, "log", BURST)),
+    ],
+    "of two offences ahead one was within a listing that was lifted": [
+        *((1, "log", BURST), (1, "calculate", None), (1000, "log", AHEAD), (0, "calculate", None)),
+        *((1, "exempt", ADDRESS), (1, "unexempt", 0), (400, "log", BURST)),
+    ],
     "a listing had ended when its network was our own for a while": [
         *((1, "log", BURST), (1, "calculate", None), (HOUR, "own", [ADDRESS]), (60, "own", []), (60, "log", BURST)),
     ],
@@ -154,6 +164,31 @@ def test_what_happened_is_found_again_when(engine: Engine, steps: list[Step]) ->
     stored, found = both(engine, START - 86_400, world.now)
     assert found == stored
     assert stored
+
+
+def test_a_policy_that_is_loaded_while_a_calculator_has_read_the_others_judges_what_comes_then(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(engine)
+    world.policy(SHORT)
+    world.now += 60
+    world.log([(60, "192.0.2.9", "unknown_recipient", 6)])
+    loaded: list[object] = []
+
+    def load(connection: Connection) -> object:
+        rulebook = load_rulebook(connection)
+        if not loaded:
+            world.policy(SHORT.replace("threshold = 6", "threshold = 9"))
+            world.log(BURST)
+        loaded.append(rulebook)
+        return rulebook
+
+    monkeypatch.setattr(calculate, "load_rulebook", load)
+    world.calculate(None)
+    assert len(loaded) > 1
+    world.now += 1
+    stored, found = both(engine, START - 86_400, world.now)
+    assert found == stored
 
 
 def simulated(world: World, words: str, since: int = START - 86_400) -> simulate.Outcome:

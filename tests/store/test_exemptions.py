@@ -128,7 +128,9 @@ def test_who_decides_while_somebody_exempts_lists_nobody_for_it(ready: Engine, o
     add(ready, *viruses(NOW - 60, "192.0.2.1", "198.51.100.1"))
     with ready.begin() as calculator:
         rulebook = load_rulebook(calculator)
-        cases = take_pending(calculator, rulebook, Exemptions(load_exemptions(calculator)), NOW, 10)
+        cases = load_cases(
+            calculator, take_pending(calculator, NOW, 10), rulebook, Exemptions(load_exemptions(calculator)), NOW
+        )
         judged = [(case, case.judge(rulebook)) for case in cases]
         if own:
             with ready.begin() as connection:
@@ -161,7 +163,7 @@ def test_who_exempts_while_somebody_decides_lifts_what_that_one_lists(ready: Eng
     add(ready, *viruses(NOW - 60, "192.0.2.1"))
     with ready.begin() as calculator:
         rulebook = load_rulebook(calculator)
-        cases = take_pending(calculator, rulebook, Exemptions(), NOW, 10)
+        cases = load_cases(calculator, take_pending(calculator, NOW, 10), rulebook, Exemptions(), NOW)
         add_decisions(calculator, [(case, case.judge(rulebook)) for case in cases], None, NOW)
         threads = start(lambda: exempt(ready, {NET: "partners"}))
         wait_for_lock(ready, threads[0])

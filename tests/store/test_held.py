@@ -11,7 +11,7 @@ from repzone.reasons import Category
 from repzone.store.engine import Engine
 from repzone.store.find import find_listings
 from repzone.store.held import Released, drop_held, find_held, release_held
-from repzone.store.listings import add_decisions, take_pending
+from repzone.store.listings import add_decisions, load_cases, take_pending
 from repzone.store.policies import load_rulebook
 from tests.store.acts import C, act, acts, add, check_served, join, served, standing, start, viruses, wait_for_lock
 from tests.store.samples import DAY, NOW, add_listings, add_policy
@@ -102,7 +102,7 @@ def test_a_drop_waits_for_who_decides_just_now_and_leaves_what_comes_after_it_to
     add(ready, *viruses(NOW + 5, "192.0.2.1"))
     with ready.begin() as calculator:
         rulebook = load_rulebook(calculator)
-        (case,) = take_pending(calculator, rulebook, Exemptions(), NOW + 9, 10)
+        (case,) = load_cases(calculator, take_pending(calculator, NOW + 9, 10), rulebook, Exemptions(), NOW + 9)
         assert case.judge(rulebook).listings == []  # it lies inside the listing that is held
         threads = start(lambda: drop(ready, frozenset([ONE]), NOW + 5))
         wait_for_lock(ready, threads[0])

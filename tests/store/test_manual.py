@@ -17,7 +17,7 @@ from repzone.store.changes import load_paused
 from repzone.store.engine import Engine
 from repzone.store.exemptions import add_exemptions, end_exemption, load_exemptions
 from repzone.store.find import find_listings
-from repzone.store.listings import add_decisions, take_pending
+from repzone.store.listings import add_decisions, load_cases, take_pending
 from repzone.store.manual import Choice, ban, find_sources, load_pauses, pause_zones, preview, unban
 from repzone.store.policies import load_rulebook
 from tests.store.acts import (
@@ -190,7 +190,7 @@ def test_an_unban_waits_for_who_decides_just_now_and_leaves_what_comes_after_it_
     add(ready, *viruses(NOW + 5, "192.0.2.1"))
     with ready.begin() as calculator:
         rulebook = load_rulebook(calculator)
-        (case,) = take_pending(calculator, rulebook, Exemptions(), NOW + 9, 10)
+        (case,) = load_cases(calculator, take_pending(calculator, NOW + 9, 10), rulebook, Exemptions(), NOW + 9)
         judgement = case.judge(rulebook)
         assert judgement.listings == []  # it lies inside the listing that it sees
         threads = start(lambda: do_unban(ready, now=NOW + 5))
