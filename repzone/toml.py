@@ -31,9 +31,9 @@ def parse_duration(text: object) -> int:
 
 
 def format_duration(seconds: int) -> str:
-    """Write seconds as the shortest exact duration that `parse_duration` reads back: 86400 is `1d`."""
+    """Write seconds as the shortest exact duration that `parse_duration` reads back; days begin at two: `24h`, `2d`."""
     for unit in "dhm":
-        if seconds and seconds % _UNITS[unit] == 0:
+        if seconds and seconds % _UNITS[unit] == 0 and (unit != "d" or seconds > _UNITS["d"]):
             return f"{seconds // _UNITS[unit]}{unit}"
     return f"{seconds}s"
 
@@ -73,7 +73,8 @@ _OUR_WORDS = {
 
 def config_error(error: ValidationError, source: str) -> ConfigError:
     """Turn pydantic's report into the one line that an operator needs."""
-    first = error.errors()[0]
+    errors = error.errors()
+    first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])  # a typo says more than a gap
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return ConfigError(source, key, "there is no such key")

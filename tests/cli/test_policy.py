@@ -38,7 +38,7 @@ def month(run: Run, tmp_path: Path) -> Run:
 def test_show_says_in_words_what_is_in_force_and_since_when(month: Run) -> None:
     shown = month("policy", "show")
     assert shown.code == 0
-    assert "errors        10  1h      2h, 4h, 8h, 16h, 1d" in shown.out
+    assert "errors        10  1h      2h, 4h, 8h, 16h, 24h" in shown.out
     assert "5 points: non_smtp_command" in shown.out
     assert "1  ever (loaded 20" in shown.out
     assert "threshold = 10" in shown.out
@@ -65,7 +65,7 @@ def test_check_says_what_a_file_would_change(month: Run) -> None:
     checked = month("policy", "check", "strict.toml", "-o", "json")
     assert {(one["key"], one["running"], one["file"]) for one in checked.objects} == {
         ("categories.errors.threshold", "10", "3"),
-        ("categories.errors.durations", '["2h", "4h", "8h", "16h", "1d"]', '["1h"]'),
+        ("categories.errors.durations", '["2h", "4h", "8h", "16h", "24h"]', '["1h"]'),
         ("categories.errors.max_clean", "20.0", None),
         ("categories.spam.max_clean", "20.0", None),
         ("categories.auth.shadow", "false", "true"),

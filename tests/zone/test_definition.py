@@ -84,6 +84,11 @@ def test_a_value_that_is_off_is_refused_by_file_and_key(line: str, wanted: str) 
         parse(LEAST + line, "f.toml")
 
 
+def test_a_key_that_is_misspelt_is_named_and_not_the_one_that_is_missing() -> None:
+    with pytest.raises(ConfigError, match="apexx: there is no such key"):
+        parse('apexx = "bl.example.net"', "bl.toml")
+
+
 @pytest.mark.parametrize("apex", ["", "a b", "-x.net", "x..net", "é.net", "x" * 64 + ".net", ".".join(["x" * 47] * 4)])
 def test_an_apex_that_is_no_name_or_too_long_for_ipv6_names_is_refused(apex: str) -> None:
     with pytest.raises(ConfigError, match="apex"):
