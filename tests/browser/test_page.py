@@ -140,6 +140,7 @@ def test_the_time_left_runs_down_and_its_end_is_said_once(chromium: Browser, sit
     page.clock.fast_forward(800_000)
     expect(page.get_by_role("status")).to_have_text("The block has ended. Check the address again.")
     expect(page.get_by_text("The block has ended.")).to_have_count(1)
+    expect(page.get_by_text("It is released by itself on")).to_have_count(0)
     expect(page.get_by_role("heading", level=1)).to_have_text(f"The block of {BLOCKED} has ended")
     expect(page).to_have_title(re.compile(rf"^The block of {BLOCKED} has ended – \w+"))
     page.screenshot(path=SCREENSHOTS / "page-ended.png", full_page=True)

@@ -23,6 +23,7 @@
       heading.textContent = heading.dataset.ended;
       document.title = document.title.replace(/^.* – /, `${heading.dataset.ended} – `); // whose page it is stays
       heading.parentNode.classList.replace("is-blocked", "is-old");
+      document.querySelector("[data-until]").remove();
       left.parentNode.remove();
       return;
     }
