@@ -48,7 +48,7 @@ _OFFENCE = st.tuples(
 )
 # Of a log whose clock is ahead. Who is listed by a prefix is left out: a part of it may become exempt before that time.
 _AHEAD = st.tuples(
-    st.just(-200),
+    st.sampled_from((-100, -250)),
     st.just(ADDRESSES[0]),
     st.sampled_from(("unknown_recipient", "auth_failed")),
     st.sampled_from((1, 6, 9)),
@@ -67,6 +67,7 @@ STEPS = st.lists(
         st.tuples(_LATER, st.just("act"), st.tuples(st.sampled_from(("release", "false", "drop")), _CHOICE)),
         st.tuples(_LATER, st.just("exempt"), st.sampled_from(NETWORKS)),
         st.tuples(_LATER, st.just("unexempt"), _CHOICE),
+        st.tuples(_LATER, st.just("own"), st.sampled_from(([], [ADDRESSES[0]]))),
         st.tuples(_LATER, st.just("policy"), st.sampled_from(POLICIES)),
     ),
     min_size=4,
