@@ -52,13 +52,19 @@ def answering() -> Iterator[None]:
     """Turn "the server does not answer" into UnavailableError, naming what it said in one line."""
     try:
         yield
-    except (sa.exc.OperationalError, psycopg.OperationalError) as error:
+    except (sa.exc.DBAPIError, psycopg.Error) as error:
         orig = getattr(error, "orig", error)
+        answers = str(getattr(orig, "sqlstate", None)).startswith(_ANSWERS)
+        if not answers and not isinstance(orig, psycopg.OperationalError):
+            raise
+        lead = "the database reports" if answers else "the database does not answer"
         said = str(orig).strip().splitlines()
-        # Class 53: it answers, and has no room (Appendix A of PostgreSQL's manual).
-        full = str(getattr(orig, "sqlstate", None)).startswith("53")
-        lead = "the database reports" if full else "the database does not answer"
         raise UnavailableError(f"{lead}: {said[0] if said else error}") from error
+
+
+_ANSWERS = ("53", "42501", "42P01")
+"""It answers, and has no room, or lets us not see a table or has none: it is being restored (Appendix A of PostgreSQL's
+manual)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -224,9 +224,12 @@ def test_a_hit_counts_for_the_listing_that_was_in_force(engine: Engine, rulebook
 
 @pytest.mark.parametrize(
     ("state", "said"),
-    [("53100", "the database reports: no space"), ("57P01", "the database does not answer: no space")],
+    [
+        *((answers, "the database reports: no space") for answers in ("53100", "42501", "42P01")),
+        ("57P01", "the database does not answer: no space"),
+    ],
 )
-def test_a_database_without_room_is_not_said_to_be_silent(engine: Engine, state: str, said: str) -> None:
+def test_a_database_without_room_or_tables_is_not_said_to_be_silent(engine: Engine, state: str, said: str) -> None:
     raised = f"DO $$ BEGIN RAISE 'no space' USING ERRCODE = '{state}'; END $$"
     with pytest.raises(UnavailableError, match=said), answering(), engine.connect() as connection:
         connection.exec_driver_sql(raised)

@@ -84,6 +84,19 @@ def test_a_database_that_cannot_be_reached_leaves_the_word_to_the_snapshot(tmp_p
     gone.dispose()
 
 
+def test_a_database_that_lets_the_page_read_nothing_leaves_the_word_to_the_snapshot(
+    migrated_url: str, tmp_path: Path
+) -> None:
+    keep(tmp_path)
+    engine = connect(migrated_url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE policy_version RENAME TO hidden")
+    with asking(engine, tmp_path) as page:
+        assert state(page, SPAM) == "blocked"
+        assert page.get(f"/api/v1/ip/{SPAM}").json()["live"] is False
+    engine.dispose()
+
+
 def test_a_database_that_hangs_is_not_waited_for_and_not_asked_again_at_once(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
