@@ -14,8 +14,9 @@ from repzone.cli.wall import clock
 from repzone.config import Settings, load
 from repzone.model import Client
 from repzone.reasons import Category
-from repzone.store.acts import Act, lock_acts
-from repzone.store.engine import Connection, Engine, answering
+from repzone.store.acts import Act
+from repzone.store.engine import Connection, answering
+from repzone.store.locks import lock_acts
 from repzone.store.policies import load_rulebook
 
 BecauseOption = Annotated[
@@ -29,14 +30,7 @@ SHOWN = 10
 @contextmanager
 def acting(config: Path | None) -> Iterator[tuple[Connection, int]]:
     """Give a transaction in which nobody else acts, and the present second; what fails in it changes nothing."""
-    with open_database(load(config), clock) as engine, acting_on(engine) as given:
-        yield given
-
-
-@contextmanager
-def acting_on(engine: Engine) -> Iterator[tuple[Connection, int]]:
-    """Give such a transaction of a database that is open."""
-    with answering(), engine.begin() as connection:
+    with open_database(load(config), clock) as engine, answering(), engine.begin() as connection:
         lock_acts(connection)
         yield connection, clock()
 

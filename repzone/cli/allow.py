@@ -2,25 +2,21 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from repzone.cli.acting import act, acting, acting_on, looking, some
-from repzone.cli.database import open_database
+from repzone.cli.acting import act, acting, looking, some
 from repzone.cli.networks import parse_list
 from repzone.cli.options import ConfigOption, Output, OutputOption, parse_length, parse_network
 from repzone.cli.output import console, counted, plain, print_json, print_table, shown, stdin, table, utc
 from repzone.cli.progress import lift_bar
-from repzone.cli.wall import clock
 from repzone.config import ENVIRONMENT, Settings, load
 from repzone.errors import RepzoneError
-from repzone.jobs import exempt
 from repzone.model import RESERVED, V4, V6, Client, Exemption, Exemptions, Listing
-from repzone.store.engine import Engine
-from repzone.store.exemptions import Exempted, end_exemption, load_exemptions
+from repzone.store.exemptions import Exempted, add_exemptions, end_exemption, load_exemptions
 from repzone.store.find import find_listings
 from repzone.store.lookup import OWN
 from repzone.store.manual import describe
@@ -64,13 +60,11 @@ def add(
     reserved = _reserved(wanted)
     if reserved is not None:
         raise RepzoneError(f"{wanted} never is listed: {reserved} is reserved address space")
-    with open_database(load(config), clock) as engine:
-        with acting_on(engine) as (connection, now):
-            before = Exemptions(load_exemptions(connection)).find(wanted, now)
-            ended = None if seconds is None else now + seconds
-            done = exempt.begin(connection, {wanted: comment}, ended, act(now, "allow add", wanted, comment))
-            around = find_listings(connection, now, client=wanted)
-        done = _go_on(engine, done, now)
+    with acting(config) as (connection, now), lift_bar() as progress:
+        before = Exemptions(load_exemptions(connection)).find(wanted, now)
+        ended = None if seconds is None else now + seconds
+        done = add_exemptions(connection, {wanted: comment}, ended, act(now, "allow add", wanted, comment), progress)
+        around = find_listings(connection, now, client=wanted)
     if output is Output.json:
         print_json({"network": str(wanted), "until": ended and utc(ended), **_fields(done)})
         return
@@ -153,11 +147,9 @@ def import_(
     name = "standard input" if file == "-" else file
     read = _read(file, name, comment)
     _check_width(read.networks, yes=yes)
-    with open_database(load(config), clock) as engine:
-        with acting_on(engine) as (connection, now):
-            ended = None if seconds is None else now + seconds
-            done = exempt.begin(connection, read.networks, ended, act(now, "allow import", name, comment))
-        done = _go_on(engine, done, now)
+    with acting(config) as (connection, now), lift_bar() as progress:
+        ended = None if seconds is None else now + seconds
+        done = add_exemptions(connection, read.networks, ended, act(now, "allow import", name, comment), progress)
     if output is Output.json:
         print_json({"file": file, "until": ended and utc(ended), **_fields(done), "reserved": read.reserved})
         return
@@ -171,14 +163,6 @@ def import_(
     if read.reserved:
         console.print(f"Passed over {counted(read.reserved, 'network')} of reserved space, never listed anyway.")
     _print_lifted(done)
-
-
-def _go_on(engine: Engine, done: Exempted, now: int) -> Exempted:
-    """Lift what is left to be lifted, and show on a terminal how far that is."""
-    if not done.left:
-        return done
-    with lift_bar() as progress:
-        return replace(done, lifted=exempt.go_on(engine, done, now, progress), left=())
 
 
 @dataclass(frozen=True, slots=True)

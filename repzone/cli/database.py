@@ -10,9 +10,9 @@ from repzone.clock import Clock
 from repzone.config import EMBEDDED, Settings
 from repzone.definitions import load_policy
 from repzone.errors import ConfigError
-from repzone.jobs import exempt
 from repzone.store.embedded import running
 from repzone.store.engine import Engine, answering, connect, require_current
+from repzone.store.exemptions import store_own_networks
 from repzone.store.policies import load_policy as store_policy
 
 log = structlog.get_logger()
@@ -66,7 +66,8 @@ def prepare(engine: Engine, settings: Settings, now: int, *, serving: bool = Fal
     else:
         with answering(), engine.begin() as connection:
             store_policy(connection, text, source, now)
-    exempt.configure(engine, settings.own_networks, now)
+    with answering(), engine.begin() as connection:
+        store_own_networks(connection, settings.own_networks, now)
 
 
 @contextmanager

@@ -12,8 +12,9 @@ from repzone.clock import Clock
 from repzone.jobs.reading import Told
 from repzone.model import Event, Exemptions, Hit, Traffic, Wait
 from repzone.store.engine import Connection, Engine, answering
-from repzone.store.events import add_days, add_events, add_hits, hold_history
+from repzone.store.events import add_days, add_events, add_hits
 from repzone.store.exemptions import load_exemptions
+from repzone.store.locks import hold_history
 from repzone.store.policies import load_rulebook
 from repzone.store.traffic import add_traffic
 from repzone.store.waits import add_waits, settle_waits

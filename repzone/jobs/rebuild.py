@@ -15,10 +15,11 @@ from repzone.policy.calculator import Decision, Judgement, gather
 from repzone.policy.replay import replay
 from repzone.policy.rules import Rulebook
 from repzone.reasons import Category
-from repzone.store.acts import Act, lock_acts, store_act, utc
+from repzone.store.acts import Act, store_act, utc
 from repzone.store.engine import Connection, Engine, answering
 from repzone.store.exemptions import load_exemptions
 from repzone.store.listings import Made, add_spared
+from repzone.store.locks import lock_acts
 from repzone.store.rebuild import Corrected, correct, lock_keys
 from repzone.store.replay import Past, Question, Stored, count_events, load_pasts
 

@@ -22,15 +22,6 @@ class Act:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-def lock_acts(connection: sa.Connection) -> None:
-    """Let every other act wait until this transaction ends: do it first.
-
-    Then come the marks of clients, in the order of their keys as ingestion takes them; then listings; the serials last.
-    Behind them only listings that nobody else has are locked. So nobody waits in a circle.
-    """
-    connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('repzone.acts'))")
-
-
 def utc(at: int) -> str:
     """Write an instant for the details of an act: RFC 3339 with Z."""
     return f"{instant(at):%Y-%m-%dT%H:%M:%SZ}"
@@ -54,18 +45,6 @@ def store_act(connection: sa.Connection, done: Act, **details: Any) -> int:
     """Store an act with these details beside its own, and give its number."""
     known = {**done.details, **details}
     return add_act(connection, done.author, done.verb, done.subject, done.reason, done.at, known)
-
-
-def count_in_act(connection: sa.Connection, number: int, name: str, more: int) -> None:
-    """Add to one of the counts among the details of an act, which goes on in several transactions."""
-    had = sa.func.coalesce(act.c.details[name].as_integer(), 0)
-    details = act.c.details.op("||")(sa.func.jsonb_build_object(name, had + more))
-    connection.execute(act.update().where(act.c.id == number).values(details=details))
-
-
-def forget_in_act(connection: sa.Connection, number: int, name: str) -> None:
-    """Take one of the details of an act away."""
-    connection.execute(act.update().where(act.c.id == number).values(details=act.c.details.op("-")(name)))
 
 
 def load_acts(connection: sa.Connection, *, since: int = 0, most: int | None = None) -> list[Act]:

@@ -31,19 +31,7 @@ SAMPLES = 5
 PENDING = "repzone_pending"
 """The channel that a commit of new events notifies."""
 
-HISTORY = "hashtext('repzone.history')"
-"""The advisory lock that whoever stores what is more than a day old shares, so that nobody drops it meanwhile."""
-
 _DAY = 86_400
-
-
-def hold_history(connection: sa.Connection, instants: Iterable[int], now: int) -> None:
-    """Keep days and listings that these instants belong to from being pruned until this transaction ends.
-
-    Do it first in the transaction. Nothing of the last day is ever pruned: mostly there is nothing to do.
-    """
-    if min(instants, default=now) < now - _DAY:
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock_shared({HISTORY})")
 
 
 def add_days(engine: sa.Engine, instants: Iterable[int]) -> None:

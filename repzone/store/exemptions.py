@@ -7,18 +7,19 @@ listing, locks the serials, and then looks for exemptions around it (`reverse_ex
 two did not see each other.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
 from repzone.model import Client, Exemption
 from repzone.reasons import Category
-from repzone.store.acts import Act, count_in_act, lock_acts, store_act, utc
+from repzone.store.acts import Act, store_act, utc
 from repzone.store.changes import add_changes, add_exemption_changes, lock_serials
 from repzone.store.engine import instant, seconds
 from repzone.store.events import FUTURE, mark_passed_over
+from repzone.store.locks import lock_acts, lock_own_networks
 from repzone.store.lookup import OWN
 from repzone.store.tables import VOID, exemption
 
@@ -26,16 +27,24 @@ from repzone.store.tables import VOID, exemption
 @dataclass(frozen=True, slots=True)
 class Exempted:
     """How many exemptions are new, how many got another comment or end, how many were so already; the listings that
-    were lifted, by client and category. `left` are the exemptions, by number, inside of which more may have to be
-    lifted; `act` is the number of the act that did it.
+    were lifted, by client and category.
     """
 
     new: int
     replaced: int
     same: int
     lifted: tuple[tuple[Client, Category], ...]
-    left: tuple[int, ...] = ()
-    act: int | None = field(default=None, compare=False)
+
+
+Progress = Callable[[int, int], None]
+"""Is told how many listings have been lifted, and how many there are."""
+
+STEP = 2000
+"""So many listings are lifted by one statement, so that progress can be told and none takes long."""
+
+
+def _untold(lifted: int, total: int) -> None:
+    """Tell nobody."""
 
 
 def load_exemptions(connection: sa.Connection) -> list[Exemption]:
@@ -50,46 +59,30 @@ def load_exemptions(connection: sa.Connection) -> list[Exemption]:
     ]
 
 
-def store_own_networks(
-    connection: sa.Connection, networks: Iterable[Client], now: int, most: int | None = None
-) -> Exempted:
+def store_own_networks(connection: sa.Connection, networks: Iterable[Client], now: int) -> Exempted:
     """Exempt exactly these own networks from now on; new ones for all earlier time too, and nobody in them is listed
     any longer.
-
-    Where more than `most` listings lie inside, only those are lifted, as `add_exemptions` does. The act has the numbers
-    of its exemptions as LIFTING until somebody takes that away: whoever comes next is given them, to go on.
     """
     wanted = {network.to_text() for network in networks}
-    connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('repzone.own_networks'))")
+    lock_own_networks(connection)
     columns = exemption.c
     mine = sa.and_(columns.author == OWN, columns.ended.is_(None))
     held = set(connection.scalars(sa.select(columns.network).where(mine)))
     added, ended = sorted(wanted - held), sorted(held - wanted)
     if not added and not ended:
-        return _find_unfinished(connection, len(held))
+        return Exempted(0, 0, len(held), ())
     lock_acts(connection)
     row = {"added": instant(0), "author": OWN, "comment": "own network"}
     new = _insert(connection, [{"network": network, **row} for network in added])
     gone = exemption.update().where(mine, columns.network.in_(ended)).values(ended=instant(now))
     old = sorted(connection.scalars(gone.returning(columns.id)))
     _mark_not_exempt(connection, old, now)
-    lifted, more = _lift(connection, new, now, most)
-    details = {"added": added, "ended": ended, "lifted": len(lifted), **({LIFTING: new} if more else {})}
-    number = store_act(connection, Act(now, OWN, "configure", OWN, "", details))
+    lifted = _lift(connection, new, now)
+    number = store_act(
+        connection, Act(now, OWN, "configure", OWN, "", {"added": added, "ended": ended, "lifted": len(lifted)})
+    )
     _add_changes(connection, [*new, *old], lifted, now, number)
-    return Exempted(len(new), 0, len(held) - len(old), _named(lifted), tuple(new) if more else (), number)
-
-
-LIFTING = "lifting"
-"""The detail of an act that is not yet done with all of its exemptions."""
-
-
-def _find_unfinished(connection: sa.Connection, same: int) -> Exempted:
-    """Give what the newest act for own networks has left to lift; those that are none any more are left alone."""
-    rows = connection.execute(_UNFINISHED, {"author": OWN, "lifting": LIFTING}).all()
-    acts = [number for number, _ in rows[:1]]
-    left = tuple(network for number, network in rows if number in acts)
-    return Exempted(0, 0, same, (), left, *acts)
+    return Exempted(len(new), 0, len(held) - len(old), _named(lifted))
 
 
 def add_exemptions(
@@ -97,13 +90,11 @@ def add_exemptions(
     networks: Mapping[Client, str],
     ended: int | None,
     act: Act,
-    most: int | None = None,
+    progress: Progress = _untold,
 ) -> Exempted:
     """Exempt networks, each with its comment, from now to `ended` (None: for good), and lift the listings inside.
 
-    Exemptions of the same networks that the operator has in force get the new comment and end. Where more than `most`
-    listings lie inside, only those are lifted: `lift` does the others, in transactions of their own. No look-up finds
-    them any more in any case, as they are exempt.
+    Exemptions of the same networks that the operator has in force get the new comment and end.
     """
     lock_acts(connection)
     now = act.at
@@ -111,8 +102,7 @@ def add_exemptions(
     new = [network for network in networks if network not in held]
     other = {held[one][0]: one for one in networks if one in held and held[one][1:] != (networks[one], ended)}
     same = len(networks) - len(new) - len(other)
-    known = [number for number, *_ in held.values()]
-    if not new and not other and not find_inside(connection, known, now, 1):
+    if not new and not other:
         return Exempted(0, 0, same, ())
     row = {"author": act.author, "ended": None if ended is None else instant(ended)}
     begin = {"added": instant(now), **row}
@@ -121,33 +111,12 @@ def add_exemptions(
         replaced = [{"number": number, "words": networks[one], **row} for number, one in sorted(other.items())]
         connection.execute(_REPLACE, replaced)
         _mark_not_exempt(connection, list(other), now)
-    lifted, more = _lift(connection, [*numbers, *known], now, most)
+    numbers += sorted(other)
+    lifted = _lift(connection, numbers, now, progress)
     counts = {"new": len(new), "replaced": len(other), "lifted": len(lifted)}
     number = store_act(connection, act, **counts, until=None if ended is None else utc(ended))
-    _add_changes(connection, [*numbers, *sorted(other)], lifted, now, number)
-    left = (*numbers, *known) if more else ()
-    return Exempted(len(new), len(other), same, _named(lifted), left, number)
-
-
-def find_inside(
-    connection: sa.Connection, exemption_ids: Sequence[int], now: int, most: int | None = None
-) -> list[int]:
-    """Give the numbers of the listings wholly inside these exemptions that run now, held ones too; `most` at most."""
-    arguments = {"ids": list(exemption_ids), "now": instant(now), "most": most}
-    return sorted(set(connection.scalars(_INSIDE, arguments)))
-
-
-def lift(
-    connection: sa.Connection, listing_ids: Sequence[int], now: int, act: int | None
-) -> tuple[tuple[Client, Category], ...]:
-    """Reverse those of these listings that still run, as from `now`, and count them in the act that exempted them."""
-    lock_acts(connection)
-    lifted = _reverse(connection, listing_ids, now)
-    if lifted:
-        if act is not None:
-            count_in_act(connection, act, "lifted", len(lifted))
-        add_changes(connection, [one.id for one in lifted], now, act)
-    return _named(lifted)
+    _add_changes(connection, numbers, lifted, now, number)
+    return Exempted(len(new), len(other), same, _named(lifted))
 
 
 def end_exemption(connection: sa.Connection, network: Client, act: Act) -> int:
@@ -210,20 +179,20 @@ def _mark_not_exempt(connection: sa.Connection, exemption_ids: Sequence[int], no
 
 
 def _lift(
-    connection: sa.Connection, exemption_ids: Sequence[int], now: int, most: int | None = None
-) -> tuple[list[_Lifted], bool]:
-    """Reverse what lies inside these exemptions, `most` at most, and tell whether there may be more.
+    connection: sa.Connection, exemption_ids: Sequence[int], now: int, progress: Progress = _untold
+) -> list[_Lifted]:
+    """Reverse what runs wholly inside these exemptions, held ones too.
 
     Locks the serials: whoever decided without seeing the exemptions has committed, and is seen.
     """
     lock_serials(connection)
-    inside = find_inside(connection, exemption_ids, now, None if most is None else most + 1)
-    return _reverse(connection, inside[:most], now), most is not None and len(inside) > most
-
-
-def _reverse(connection: sa.Connection, listing_ids: Sequence[int], now: int) -> list[_Lifted]:
-    rows = connection.execute(_REVERSE, {"ids": list(listing_ids), "now": instant(now)})
-    lifted = [_Lifted(number, Client.from_text(key), category) for number, key, category in rows]
+    arguments = {"ids": list(exemption_ids), "now": instant(now)}
+    inside = sorted(set(connection.scalars(_INSIDE, arguments)))
+    lifted: list[_Lifted] = []
+    for first in range(0, len(inside), STEP):
+        progress(first, len(inside))
+        rows = connection.execute(_REVERSE, {"ids": inside[first : first + STEP], "now": instant(now)})
+        lifted += [_Lifted(number, Client.from_text(key), category) for number, key, category in rows]
     mark_passed_over(connection, [one.id for one in lifted], now)
     return sorted(lifted, key=_by_id)
 
@@ -275,9 +244,8 @@ CROSS JOIN LATERAL (
         AND key <= set_masklen(broadcast(network), CASE family(network) WHEN 4 THEN 32 ELSE 128 END)
     OFFSET 0
 ) AS inside
-WHERE exemption.id = ANY(CAST(:ids AS integer[])) AND expires > :now
-    AND (state IN ('active', 'held') OR (state = 'released' AND began > :now))
-LIMIT :most""")
+WHERE exemption.id = ANY(CAST(:ids AS integer[])) AND expires > :now AND (ended IS NULL OR began < ended)
+    AND (state IN ('active', 'held') OR (state = 'released' AND began > :now))""")
 
 # listing_pkey. What a sweep has locked has ended; what it has swept since `now` was lifted before. One that was
 # released and begins later is of a log whose clock is ahead.

@@ -1,6 +1,6 @@
 """Listings that the brake holds in; published, or dropped, and the act stored in the same transaction.
 
-Locks come in the order that `acts.lock_acts` says.
+Locks come in the order that `locks` says.
 """
 
 from collections.abc import Mapping
@@ -10,10 +10,11 @@ import sqlalchemy as sa
 
 from repzone.model import Client, Listing
 from repzone.reasons import Category
-from repzone.store.acts import Act, lock_acts, store_act
+from repzone.store.acts import Act, store_act
 from repzone.store.changes import add_changes
 from repzone.store.engine import instant
 from repzone.store.find import Wanted, stream_listings
+from repzone.store.locks import lock_acts
 from repzone.store.manual import count_by_category, end_listings, lock_clients
 from repzone.store.tables import listing
 

@@ -1,6 +1,6 @@
 """What an operator bans, ends or pauses by hand in; listings, zones and the act changed in one transaction.
 
-Locks come in the order that `acts.lock_acts` says.
+Locks come in the order that `locks` says.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,11 +12,12 @@ from sqlalchemy.dialects.postgresql import insert
 from repzone.errors import RepzoneError
 from repzone.model import RESERVED, Client, Exemption, Exemptions, Listing, State
 from repzone.reasons import Category
-from repzone.store.acts import Act, lock_acts, store_act, utc
+from repzone.store.acts import Act, store_act, utc
 from repzone.store.changes import add_changes, load_paused, set_paused
 from repzone.store.engine import instant, seconds
 from repzone.store.events import mark_passed_over
 from repzone.store.exemptions import load_exemptions
+from repzone.store.locks import lock_acts
 from repzone.store.lookup import OWN
 from repzone.store.tables import VOID, event, listing, listing_evidence, source, zone_pause
 

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from repzone.policy.rules import Policy, Rulebook, Version, parse
 from repzone.store.engine import instant, seconds
 from repzone.store.events import FUTURE
+from repzone.store.locks import lock_policy
 from repzone.store.tables import policy_version
 
 
@@ -20,7 +21,7 @@ def load_policy(connection: sa.Connection, text: str, source: str, now: int) -> 
     ConfigError names `source` when the text does not fit; nothing is stored then.
     """
     parse(text, source)
-    connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('repzone.policy_version'))")
+    lock_policy(connection)
     times = {"now": instant(now), "future": instant(now + FUTURE)}
     if connection.scalar(_LAST, times) != text:
         effective_from = connection.scalar(_FREE_FROM, times)

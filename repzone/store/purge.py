@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from repzone.store.acts import Act, lock_acts, store_act
+from repzone.store.acts import Act, store_act
 from repzone.store.engine import instant, seconds
+from repzone.store.locks import lock_acts
 from repzone.store.tables import event
 
 

@@ -1,6 +1,6 @@
 """What a replay says of clients in; their listings as it says out, corrected in one transaction that says who did it.
 
-Locks come in the order that `acts.lock_acts` says.
+Locks come in the order that `locks` says.
 """
 
 from collections.abc import Sequence

@@ -18,7 +18,7 @@ from repzone.policy.rules import Rulebook
 from repzone.reasons import COUNTED
 from repzone.store.changes import add_changes
 from repzone.store.engine import instant, seconds
-from repzone.store.events import HISTORY
+from repzone.store.locks import HISTORY
 from repzone.store.tables import sweep
 
 DAY = 86_400

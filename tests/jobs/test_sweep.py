@@ -18,9 +18,9 @@ from repzone.policy.rules import SHIPPED
 from repzone.store.acts import add_act
 from repzone.store.changes import current_serial, load_changes, set_paused
 from repzone.store.engine import Connection, Engine, connect
-from repzone.store.events import HISTORY, hold_history
 from repzone.store.exemptions import store_own_networks
 from repzone.store.find import find_listings
+from repzone.store.locks import HISTORY, hold_history
 from repzone.store.migrate import upgrade
 from repzone.store.policies import load_policy
 from repzone.store.positions import add_file, load_files, open_source

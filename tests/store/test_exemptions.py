@@ -10,6 +10,7 @@ import pytest
 from repzone.jobs import calculate
 from repzone.model import STATES, Client, Exemption, Exemptions, Listing
 from repzone.reasons import CATEGORIES
+from repzone.store import exemptions
 from repzone.store.acts import load_acts
 from repzone.store.engine import Connection, Engine
 from repzone.store.exemptions import Exempted, add_exemptions, end_exemption, load_exemptions, store_own_networks
@@ -105,6 +106,51 @@ def test_an_exemption_ends_when_it_is_removed_and_offences_count_again(ready: En
     calculate.run(ready, lambda: NOW + 9)
     assert standing(ready) == {"192.0.2.98 virus": ("active", 9, 9 + DAY)}
     assert [verb for _, verb, _ in acts(ready)] == ["allow add", "allow remove"]
+
+
+def many(engine: Engine) -> set[str]:
+    """Store seven listings in the network, and one outside; give those inside."""
+    inside = [f"192.0.2.{n}" for n in range(7)]
+    add_listings(engine, *(Listing(C(one), "errors", 1, NOW - 60, NOW + 60) for one in (*inside, "192.0.3.1")))
+    return {f"{one} errors" for one in inside}
+
+
+def test_a_wide_network_is_lifted_step_by_step_which_is_told_and_counted_in_the_one_act(
+    ready: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside, feed = many(ready), served(ready)
+    monkeypatch.setattr(exemptions, "STEP", 3)
+    seen: list[tuple[int, int]] = []
+    with ready.begin() as connection:
+        add_exemptions(connection, {NET: "x"}, None, act(), lambda *numbers: seen.append(numbers))
+    check_served(ready, feed)
+    assert seen == [(0, 7), (3, 7), (6, 7)]
+    assert {name for name, found in standing(ready).items() if found == ("reversed", -60, 0)} == inside
+    with ready.connect() as connection:
+        (done,) = load_acts(connection)
+    assert done.details["lifted"] == 7
+
+
+def test_who_is_killed_while_a_wide_network_is_lifted_has_exempted_nothing(
+    ready: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill(lifted: int, _: int) -> None:
+        if lifted:
+            raise KeyboardInterrupt
+
+    many(ready)
+    before = standing(ready)
+    monkeypatch.setattr(exemptions, "STEP", 3)
+    with pytest.raises(KeyboardInterrupt), ready.begin() as connection:
+        add_exemptions(connection, {NET: "x"}, None, act(), kill)
+    assert (standing(ready), load(ready), acts(ready)) == (before, [], [])
+
+
+def test_what_begins_when_an_exemption_has_ended_is_not_lifted(ready: Engine) -> None:
+    begins = {C("192.0.2.1"): NOW + 59, C("192.0.2.2"): NOW + 60}
+    add_listings(ready, *(Listing(one, "errors", 1, began, NOW + 900) for one, began in begins.items()))
+    done = exempt(ready, {NET: "x"}, NOW + 60)
+    assert done.lifted == ((C("192.0.2.1"), "errors"),)
 
 
 def test_own_networks_lift_too_and_are_not_removed_by_hand(ready: Engine) -> None:

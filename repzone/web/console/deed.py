@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from repzone.errors import RepzoneError
-from repzone.jobs import exempt
 from repzone.model import RESERVED, V4, V6, WIDTH, Client, Listing
 from repzone.policy.rules import DAY
 from repzone.reasons import Category
-from repzone.store.acts import Act, lock_acts
+from repzone.store.acts import Act
 from repzone.store.browse import undone
 from repzone.store.engine import Connection, Engine
-from repzone.store.exemptions import Exempted, end_exemption, load_exemptions
+from repzone.store.exemptions import add_exemptions, end_exemption, load_exemptions
 from repzone.store.find import find_listings
 from repzone.store.held import drop_held, release_held
+from repzone.store.locks import lock_acts
 from repzone.store.manual import Choice, ban, unban
 from repzone.store.policies import load_rulebook
 from repzone.toml import parse_duration
@@ -56,13 +56,12 @@ class Deed:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Listings that are ended, published, dropped or made; or how many inside a network an exemption lifts, and what
-    is still to be lifted; exempt networks inside a ban.
+    """Listings that are ended, published, dropped or made; or how many inside a network an exemption lifts; exempt
+    networks inside a ban.
     """
 
     listings: tuple[Listing, ...] = ()
     lifted: Mapping[Category, int] = field(default_factory=dict)
-    exempted: Exempted | None = None
     holes: tuple[Client, ...] = ()
 
 
@@ -122,8 +121,6 @@ def carry_out(engine: Engine, deed: Deed, clock: Callable[[], int], seen: str = 
         if effect.mark != seen or (effect.clients > 1 and not deed.whole):
             return effect, False
         connection.commit()
-    if effect.done.exempted is not None:
-        exempt.go_on(engine, effect.done.exempted, now, lambda done, total: None)
     return effect, True
 
 
@@ -174,9 +171,9 @@ def _exempt(connection: Connection, deed: Deed, now: int) -> Done:
     mine = _running(connection, deed, now, "active", "held")
     ended = None if deed.length is None else now + deed.length
     act = _act(deed, now, "allow add", deed.client)
-    done = exempt.begin(connection, {deed.client: deed.reason}, ended, act)
+    done = add_exemptions(connection, {deed.client: deed.reason}, ended, act)
     inside = Counter(category for client, category in done.lifted if client != deed.client)
-    return Done(tuple(one for one in mine if deed.client.covers(one.client)), inside, done)
+    return Done(tuple(one for one in mine if deed.client.covers(one.client)), inside)
 
 
 def _end_exemption(connection: Connection, deed: Deed, now: int) -> Done:

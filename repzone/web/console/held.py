@@ -9,11 +9,12 @@ from starlette.responses import RedirectResponse, Response
 
 from repzone.model import Client, Listing
 from repzone.reasons import CATEGORIES, Category
-from repzone.store.acts import Act, lock_acts
+from repzone.store.acts import Act
 from repzone.store.browse import MOST, Counts, Held, Search, count, load_held, undone
 from repzone.store.engine import Connection, Engine
 from repzone.store.find import Wanted, stream_listings
 from repzone.store.held import drop_held, release_held
+from repzone.store.locks import lock_acts
 from repzone.web.console.access import Person
 from repzone.web.console.deed import MAX_REASON, RefusedError
 from repzone.web.console.desk import Desk, View, read_form, read_lists
