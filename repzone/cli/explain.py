@@ -147,5 +147,11 @@ def _seen_fields(seen: Seen) -> dict[str, object]:
 
 
 def _line_fields(line: Line) -> dict[str, object]:
-    told = {"count": line.count, "late": line.late, "component": line.component, "detail": line.detail}
+    told = {
+        "count": line.count,
+        "late": line.late,
+        "exempt": line.exempt,
+        "component": line.component,
+        "detail": line.detail,
+    }
     return {"at": utc(line.at), "client": str(line.client), "reason": line.reason, **told}

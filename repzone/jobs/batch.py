@@ -14,7 +14,7 @@ from repzone.model import Event, Exemptions, Hit, Traffic, Wait
 from repzone.store.engine import Connection, Engine, answering
 from repzone.store.events import add_days, add_events, add_hits
 from repzone.store.exemptions import load_exemptions
-from repzone.store.locks import hold_history
+from repzone.store.locks import hold_history, hold_rules
 from repzone.store.policies import load_rulebook
 from repzone.store.traffic import add_traffic
 from repzone.store.waits import add_waits, settle_waits
@@ -80,6 +80,7 @@ def store(
         hold_history(connection, [*(event.at for event in batch.events), *(hit.at for hit in batch.hits)], now)
         if batch.events:
             add_days(connection.engine, {event.at for event in batch.events})
+        hold_rules(connection)
         rulebook, exemptions = load_rulebook(connection), Exemptions(load_exemptions(connection))
         keep(connection)
         new = add_events(connection, source_id, batch.events, rulebook, exemptions, now)
@@ -104,6 +105,7 @@ def settle(engine: Engine, clock: Clock, greylist_wait: int, going: Callable[[],
         while more and going():
             with engine.begin() as connection:
                 now = clock()
+                hold_rules(connection)
                 failed, more = settle_waits(connection, greylist_wait, now)
                 if failed:
                     hold_history(connection, (event.at for event in failed), now)

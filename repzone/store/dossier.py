@@ -19,7 +19,7 @@ from repzone.store.tables import act, hit, listing, listing_change, listing_evid
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One event, with what its line told if that was kept; `late` ones never counted."""
+    """One event, with what its line told if that was kept; `late` ones and `exempt` ones never counted."""
 
     at: int
     client: Client
@@ -27,6 +27,7 @@ class Line:
     reason: str
     count: int
     late: bool
+    exempt: bool
     component: str
     detail: str
 
@@ -115,7 +116,7 @@ def load_dossier(
         spared=_load_spared(connection, keys),
         reasons=reasons,
         addresses=addresses,
-        events=_load_events(connection, keys, most),
+        events=_load_events(connection, keys, exemptions, most),
         connections=int(connections),
         messages=int(messages),
         hits=int(connection.scalar(hits) or 0),
@@ -184,7 +185,7 @@ def _load_samples(connection: sa.Connection, numbers: Sequence[int]) -> dict[int
     )
     found: dict[int, list[Line]] = {}
     for number, at, client, reason, component, detail in connection.execute(query):
-        line = Line(at, Client.from_text(client), None, reason, 1, False, component, detail)
+        line = Line(at, Client.from_text(client), None, reason, 1, False, False, component, detail)
         found.setdefault(number, []).append(line)
     return found
 
@@ -222,9 +223,13 @@ def _load_sums(connection: sa.Connection, keys: Sequence[str]) -> tuple[dict[str
     return reasons, addresses
 
 
-def _load_events(connection: sa.Connection, keys: Sequence[str], most: int) -> tuple[Line, ...]:
+def _load_events(connection: sa.Connection, keys: Sequence[str], exemptions: Exemptions, most: int) -> tuple[Line, ...]:
     rows = connection.execute(_EVENTS, {"keys": list(keys), "categories": list(COUNTED), "most": most})
-    return tuple(Line(at, Client.from_text(client), *rest) for at, client, *rest in rows)
+    lines = []
+    for key, at, client, category, reason, count, late, exempt, *told in rows:
+        exempt = exempt or exemptions.find(Client.from_text(key), at) is not None
+        lines.append(Line(at, Client.from_text(client), category, reason, count, late, exempt, *told))
+    return tuple(lines)
 
 
 _ASKED = sa.text("""
@@ -241,11 +246,12 @@ GROUP BY GROUPING SETS (reason, client) ORDER BY 3 DESC, 1, 2""")
 
 # The same index, backward, of as many days as it takes.
 _EVENTS = sa.text("""
-SELECT extract(epoch FROM found.at)::bigint, client, found.category, reason, count, late, component, detail
+SELECT asked.key, extract(epoch FROM found.at)::bigint, client, found.category, reason, count, late, exempt,
+    component, detail
 FROM unnest(CAST(:keys AS inet[])) AS asked (key)
 CROSS JOIN unnest(CAST(:categories AS category[])) AS of (category)
 CROSS JOIN LATERAL (
-    SELECT at, client, category, reason, count, late, component, detail FROM event
+    SELECT at, client, category, reason, count, late, exempt, component, detail FROM event
     WHERE event.key = asked.key AND event.category = of.category ORDER BY at DESC LIMIT :most
 ) AS found
 ORDER BY found.at DESC, client, reason, count LIMIT :most""")

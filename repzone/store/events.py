@@ -23,7 +23,7 @@ from repzone.store import binary
 from repzone.store.tables import VOID
 
 FUTURE = 300
-"""Seconds that a stamp may be ahead of now; what is further ahead is decided once its time has come."""
+"""Seconds that a stamp may be ahead of now; what is further ahead is decided once it is so no more."""
 
 SAMPLES = 5
 """So many events of a key, category and day (UTC) keep component and detail: the first that come."""
@@ -113,6 +113,7 @@ class _Who:
     key: str
     fields: bytes
     exemptions: list[Exemption]
+    narrow: list[Exemption]  # of these, the ones that do not cover the whole key
     cases: dict[Category, _Case]
 
 
@@ -125,9 +126,10 @@ class _Act:
 
     kind: bytes  # category and reason
     client: bytes  # key and client
-    usual: bytes  # all fields, of one event that is neither late nor a sample
+    usual: bytes  # all fields, of one event that is neither late nor exempt nor a sample
     weighs: bool
     exemptions: list[Exemption]
+    narrow: list[Exemption]
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,15 +192,16 @@ def _act(
     if who is None:
         key = client.key(view.ipv6_prefix)
         fields = binary.inet(key) + binary.inet(client)
-        cases = keys.setdefault(key, {})
-        who = view.clients[number] = _Who(key.to_text(), fields, exemptions.find_ever(client), cases)
+        covering = exemptions.find_ever(client)
+        narrow = [one for one in covering if one.network.length > key.length]
+        who = view.clients[number] = _Who(key.to_text(), fields, covering, narrow, keys.setdefault(key, {}))
     category = CATALOGUE[reason]
     case = who.cases.get(category)
     if case is None:
         case = who.cases[category] = _Case(who.key, category)
     kind = _KINDS[reason]
-    usual = b"".join((kind, binary.smallint(1), who.fields, binary.FALSE, _UNSAMPLED))
-    return case, _Act(kind, who.fields, usual, reason in view.weighing, who.exemptions)
+    usual = b"".join((kind, binary.smallint(1), who.fields, binary.FALSE, binary.FALSE, _UNSAMPLED))
+    return case, _Act(kind, who.fields, usual, reason in view.weighing, who.exemptions, who.narrow)
 
 
 def _mark(connection: sa.Connection, cases: Sequence[_Case], now: int) -> None:
@@ -206,8 +209,7 @@ def _mark(connection: sa.Connection, cases: Sequence[_Case], now: int) -> None:
     marked = [(case.key, case.category, case.since) for case in cases if case.since is not None]
     if marked:
         keys, categories, since = map(list, zip(*marked, strict=True))
-        soon = now + FUTURE
-        due = [at if at > soon else now for _, _, at in marked]
+        due = [max(now, at - FUTURE) for at in since]
         connection.execute(_MARK, {"keys": keys, "categories": categories, "since": since, "due": due})
 
 
@@ -246,13 +248,13 @@ def _add_evidence(connection: sa.Connection, cases: Sequence[_Case], lasts: dict
         connection.execute(_ADD_EVIDENCE, dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True)))
 
 
-_COLUMNS = ("at", "source_id", "category", "reason", "count", "key", "client", "late", "component", "detail")
+_COLUMNS = ("at", "source_id", "category", "reason", "count", "key", "client", "late", "exempt", "component", "detail")
 _UNSAMPLED = binary.text("") * 2
 _KINDS = {reason: binary.text(category) + binary.text(reason) for reason, category in CATALOGUE.items()}
 
 
 def _rows(source_id: int, cases: Sequence[_Case], lasts: dict[int, _Last]) -> Iterator[bytes]:
-    """Give the events as rows; what is late, and what is a sample, is decided here."""
+    """Give the events as rows; what is late, what of a part that is exempt, and what a sample, is decided here."""
     begin, source = binary.row(len(_COLUMNS)), binary.integer(source_id)
     leads: dict[int, bytes] = {}
     for n, case in enumerate(cases):
@@ -265,7 +267,7 @@ def _rows(source_id: int, cases: Sequence[_Case], lasts: dict[int, _Last]) -> It
             if lead is None:
                 lead = leads[at] = begin + binary.instant(at) + source
             day = at // _DAY
-            if days[day] >= SAMPLES and began <= at and event.count == 1:
+            if days[day] >= SAMPLES and began <= at and event.count == 1 and not act.narrow:
                 yield lead + act.usual
                 continue
             sample = _UNSAMPLED
@@ -273,7 +275,8 @@ def _rows(source_id: int, cases: Sequence[_Case], lasts: dict[int, _Last]) -> It
                 days[day] += 1
                 sample = binary.text(event.component) + binary.text(event.detail)
             late = binary.TRUE if began > at else binary.FALSE
-            yield b"".join((lead, act.kind, binary.smallint(event.count), act.client, late, sample))
+            exempt = binary.TRUE if any(one.holds_at(at) for one in act.narrow) else binary.FALSE
+            yield b"".join((lead, act.kind, binary.smallint(event.count), act.client, late, exempt, sample))
 
 
 def mark_passed_over(connection: sa.Connection, listing_ids: Sequence[int], now: int) -> None:

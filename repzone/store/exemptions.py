@@ -19,7 +19,7 @@ from repzone.store.acts import Act, store_act, utc
 from repzone.store.changes import add_changes, add_exemption_changes, lock_serials
 from repzone.store.engine import instant, seconds
 from repzone.store.events import FUTURE, mark_passed_over
-from repzone.store.locks import lock_acts, lock_own_networks
+from repzone.store.locks import lock_acts, lock_own_networks, lock_rules
 from repzone.store.lookup import OWN
 from repzone.store.tables import VOID, exemption
 
@@ -174,7 +174,8 @@ def _mark_not_exempt(connection: sa.Connection, exemption_ids: Sequence[int], no
     Those are of the second in which an exemption was ended, or of a log whose clock is ahead.
     """
     if exemption_ids:
-        arrays = {"ids": list(exemption_ids), "now": instant(now), "soon": instant(now + FUTURE)}
+        lock_rules(connection)
+        arrays = {"ids": list(exemption_ids), "now": instant(now), "future": FUTURE}
         connection.execute(_MARK_NOT_EXEMPT, arrays)
 
 
@@ -227,9 +228,9 @@ ORDER BY act.id DESC, exemption.id""")
 # The partitions of today, or tomorrow.
 _MARK_NOT_EXEMPT = sa.text("""
 INSERT INTO pending (key, category, since, due)
-SELECT key, category, min(at), CASE WHEN min(at) > :soon THEN min(at) ELSE :now END
+SELECT key, category, min(at), greatest(:now, min(at) - make_interval(secs => :future))
 FROM event JOIN exemption ON client <<= network AND at >= ended
-WHERE exemption.id = ANY(CAST(:ids AS integer[])) AND at >= :now AND NOT late
+WHERE exemption.id = ANY(CAST(:ids AS integer[])) AND at >= :now AND NOT late AND NOT exempt
 GROUP BY key, category ORDER BY key, category
 ON CONFLICT (key, category) DO UPDATE
 SET since = least(pending.since, excluded.since), due = least(pending.due, excluded.due)

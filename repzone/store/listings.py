@@ -60,7 +60,7 @@ def take_pending(connection: sa.Connection, now: int, most: int) -> list[Due]:
     """
     taken = [Due(*row) for row in connection.execute(_TAKE, {"now": now, "most": most})]
     if taken:
-        connection.execute(_MARK_LATER, {**_named(taken), "until": now + FUTURE})
+        connection.execute(_MARK_LATER, {**_named(taken), "until": now + FUTURE, "future": FUTURE})
     return taken
 
 
@@ -71,14 +71,16 @@ def load_cases(
     arrays = _arrays(taken, rulebook, now)
     keys: list[Key] = [(due.key, due.category) for due in taken]
     offences: dict[Key, list[Offence]] = {key: [] for key in keys}
-    for key, category, at, address, reason, count in connection.execute(_OFFENCES, arrays):
-        if exemptions.find(Client.from_text(address), at) is None:
+    clients = {key: Client.from_text(key[0]) for key in keys}
+    covering = {key: exemptions.find_ever(clients[key]) for key in keys}
+    for key, category, at, reason, count in connection.execute(_OFFENCES, arrays):
+        if not any(exemption.holds_at(at) for exemption in covering[key, category]):
             offences[key, category].append(Offence(at, reason, count))
     earlier: dict[Key, list[Listing]] = {key: [] for key in keys}
     for key, category, number, began, expires, state, counts_until in connection.execute(_EARLIER, arrays):
-        client = Client.from_text(key)
-        if exemptions.find(client, began) is None:  # own networks are exempt also for what was decided before
-            known = client, category, number, began, expires, state
+        # Own networks are exempt also for what was decided before.
+        if not any(exemption.holds_at(began) for exemption in covering[key, category]):
+            known = clients[key, category], category, number, began, expires, state
             earlier[key, category].append(Listing(*known, counts_until=counts_until))
     clean: dict[Key, list[tuple[int, int]]] = {key: [] for key in keys}
     mercies: dict[Key, list[Spared]] = {key: [] for key in keys}
@@ -87,11 +89,10 @@ def load_cases(
             clean[key, category].append((hour, messages))
     for key, category, *episode in connection.execute(_SPARED, arrays):
         mercies[key, category].append(Spared(*episode))
-    clients = {key: Client.from_text(key[0]) for key in keys}
     return [
         Case(
             *(clients[key], key[1], offences[key], earlier[key], clean[key], mercies[key]),
-            lifted=[exemption.added for exemption in exemptions.find_ever(clients[key])],
+            lifted=[exemption.added for exemption in covering[key]],
         )
         for key in keys
     ]
@@ -287,9 +288,9 @@ _TAKEN = """unnest(CAST(:keys AS inet[]), CAST(:categories AS category[]), CAST(
 
 _MARK_LATER = sa.text(f"""
 INSERT INTO pending (key, category, since, due)
-SELECT event.key, event.category, min(event.at), min(event.at)
+SELECT event.key, event.category, min(event.at), min(event.at) - make_interval(secs => :future)
 FROM {_TAKEN} JOIN event USING (key, category)
-WHERE event.at > to_timestamp(:until) AND NOT event.late
+WHERE event.at > to_timestamp(:until) AND NOT event.late AND NOT event.exempt
 GROUP BY event.key, event.category""")  # noqa: S608 - our own words
 
 # listing_key_category_began_key
@@ -304,20 +305,20 @@ WHERE {VOID}""")  # noqa: S608 - our own words
 # For each client the index event_key_category_at_idx of the days since its window began; `first`, the least of these
 # instants, leaves the planner only so many days' partitions to look at.
 _OFFENCES = sa.text(f"""
-SELECT taken.key, taken.category, extract(epoch FROM found.at)::bigint, found.client, found.reason, found.count
+SELECT taken.key, taken.category, extract(epoch FROM found.at)::bigint, found.reason, found.count
 FROM {_TAKEN}
 CROSS JOIN LATERAL (
     SELECT max(expires) AS expires FROM listing
     WHERE listing.key = taken.key AND listing.category = taken.category AND NOT {VOID}
 ) AS last
 CROSS JOIN LATERAL (
-    SELECT at, client, reason, sum(count)::integer AS count FROM event
-    WHERE event.key = taken.key AND event.category = taken.category AND NOT late
+    SELECT at, reason, sum(count)::integer AS count FROM event
+    WHERE event.key = taken.key AND event.category = taken.category AND NOT late AND NOT exempt
         AND at > to_timestamp(taken.since) AND at <= to_timestamp(:until) AND at > to_timestamp(:first)
         AND at >= coalesce(last.expires, '-infinity')
-    GROUP BY at, client, reason ORDER BY at, client, reason
+    GROUP BY at, reason
 ) AS found
-ORDER BY taken.key, taken.category, found.at, found.client, found.reason""")  # noqa: S608 - our own words
+ORDER BY taken.key, taken.category, found.at, found.reason""")  # noqa: S608 - our own words
 
 # traffic_pkey
 _CLEAN = sa.text(f"""
@@ -342,7 +343,7 @@ FROM unnest(CAST(:ids AS bigint[]), CAST(:keys AS inet[]), CAST(:categories AS c
     CAST(:lasts AS bigint[])) AS n (id, key, category, first, last)
 CROSS JOIN LATERAL (
     SELECT at, client, reason, component, detail FROM event
-    WHERE event.key = n.key AND event.category = n.category AND NOT late AND detail <> ''
+    WHERE event.key = n.key AND event.category = n.category AND NOT late AND NOT exempt AND detail <> ''
         AND at >= to_timestamp(n.first) AND at <= to_timestamp(n.last)
         AND at >= to_timestamp(:first) AND at <= to_timestamp(:last)
     ORDER BY at DESC LIMIT :samples

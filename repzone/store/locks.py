@@ -10,6 +10,7 @@ import sqlalchemy as sa
 HISTORY = "hashtext('repzone.history')"
 """Whoever stores what is more than a day old shares it, so that nobody drops it meanwhile."""
 
+_RULES = "hashtext('repzone.rules')"
 _DAY = 86_400
 
 
@@ -39,3 +40,16 @@ def lock_acts(connection: sa.Connection) -> None:
     Behind them only listings that nobody else has are locked. So nobody waits in a circle.
     """
     connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('repzone.acts'))")
+
+
+def hold_rules(connection: sa.Connection) -> None:
+    """Keep policies from being loaded, and exemptions from being ended, until this transaction ends.
+
+    Do it before you read them to store events by them.
+    """
+    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock_shared({_RULES})")
+
+
+def lock_rules(connection: sa.Connection) -> None:
+    """Wait for all who store events by the rules they know, and let no others begin until this transaction ends."""
+    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_RULES})")

@@ -234,7 +234,7 @@ def _conditions(choice: Choice, now: int) -> list[sa.ColumnElement[bool]]:
         conditions.append(sa.exists().where(evidence, listing_evidence.c.reason == choice.reason))
     if choice.sources is not None:
         first = sa.select(sa.func.min(listing_evidence.c.first)).where(evidence).scalar_subquery()
-        led = sa.and_(event.c.key == columns.key, event.c.category == columns.category, ~event.c.late)
+        led = sa.and_(event.c.key == columns.key, event.c.category == columns.category, ~event.c.late, ~event.c.exempt)
         bounds = sa.and_(event.c.at >= first, event.c.at <= columns.began)  # event_key_category_at_idx
         conditions.append(sa.exists().where(led, bounds, event.c.source_id.in_(choice.sources)))
     return conditions

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from repzone.policy.rules import Policy, Rulebook, Version, parse
 from repzone.store.engine import instant, seconds
 from repzone.store.events import FUTURE
-from repzone.store.locks import lock_policy
+from repzone.store.locks import lock_policy, lock_rules
 from repzone.store.tables import policy_version
 
 
@@ -22,10 +22,12 @@ def load_policy(connection: sa.Connection, text: str, source: str, now: int) -> 
     """
     parse(text, source)
     lock_policy(connection)
-    times = {"now": instant(now), "future": instant(now + FUTURE)}
+    times = {"now": instant(now), "future": instant(now + FUTURE), "ahead": FUTURE}
     if connection.scalar(_LAST, times) != text:
+        lock_rules(connection)
         effective_from = connection.scalar(_FREE_FROM, times)
         connection.execute(policy_version.insert().values(text=text, effective_from=effective_from))
+        connection.execute(_MARK_AHEAD, times)
     return load_rulebook(connection)
 
 
@@ -40,6 +42,17 @@ SELECT greatest(
     (SELECT max(effective_from) FROM policy_version WHERE effective_from <= :future),
     (SELECT max(at) + interval '1 s' FROM event WHERE at >= :now AND at <= :future)
 )""")
+
+
+# What is further ahead is judged by the new text; nobody has marked what weighed nothing by the old.
+_MARK_AHEAD = sa.text("""
+INSERT INTO pending (key, category, since, due)
+SELECT key, category, min(at), min(at) - make_interval(secs => :ahead)
+FROM event WHERE at > :future AND NOT late AND NOT exempt
+GROUP BY key, category ORDER BY key, category
+ON CONFLICT (key, category) DO UPDATE
+SET since = least(pending.since, excluded.since), due = least(pending.due, excluded.due)
+WHERE excluded.since < pending.since OR excluded.due < pending.due""")
 
 
 @lru_cache(maxsize=64)

@@ -21,7 +21,7 @@ _COLUMNS = {
     "exemption": "id, network, added, ended",
     "zone_pause": "apex",
     "change_serial": "single, serial",
-    "event": "at, category, reason, count, late, key, client",
+    "event": "at, category, reason, count, late, exempt, key, client",
     "pending": "key, category, since, due",
     "traffic": "key, hour, messages",
     "spared": "key, category, began, last, policy_version_id, points, offences, clean",

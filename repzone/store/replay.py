@@ -282,8 +282,15 @@ def _statement(question: Question) -> str:
             "AND set_masklen(broadcast(known.key), CASE family(known.key) WHEN 4 THEN 32 ELSE 128 END) "
             "AND (traffic.key <<= known.key OR traffic.key >>= known.key)"
         )
-    return _PASTS.format(key=key, only=only, hours=hours)
+    # A part of a key that was stored is not asked for: what came in while it was exempt tells that itself.
+    return _PASTS.format(key=key, only=only, hours=hours, narrow="" if same else _NARROW)
 
+
+_NARROW = """AND (family(client) = 4 OR NOT EXISTS (
+                SELECT FROM unnest(%(networks)s::inet[], %(added)s::bigint[], %(ended)s::bigint[])
+                    AS narrow (network, added, ended)
+                WHERE client <<= network AND at >= to_timestamp(added) AND at < to_timestamp(ended)
+            ))"""
 
 # Partitions of the days that matter, read once and sorted; listing_expires_idx; spared_pkey and traffic_pkey for those
 # clients that are left. A reason that never weighs has no weight to be joined with.
@@ -294,12 +301,8 @@ WITH offended AS (
         SELECT {{key}} AS key, category, at, count, packed, weight
         FROM event JOIN unnest(%(reasons)s::reason[], %(packed)s::integer[], %(weights)s::integer[])
             AS weighing (reason, packed, weight) USING (reason)
-        WHERE {{only}} NOT late AND at > to_timestamp(%(reach)s) AND at <= to_timestamp(%(future)s)
-            AND (family(client) = 4 OR NOT EXISTS (
-                SELECT FROM unnest(%(networks)s::inet[], %(added)s::bigint[], %(ended)s::bigint[])
-                    AS exempt (network, added, ended)
-                WHERE client <<= network AND at >= to_timestamp(added) AND at < to_timestamp(ended)
-            ))
+        WHERE {{only}} NOT late AND NOT exempt AND at > to_timestamp(%(reach)s) AND at <= to_timestamp(%(future)s)
+            {{narrow}}
     ) AS weighed
     GROUP BY key, category
     HAVING sum(count::bigint * weight)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from repzone.model import Client
+from repzone.model import Client, Exemptions
 from repzone.policy.rules import HOUR
 from repzone.reasons import CATEGORIES, Category
 from repzone.store.dossier import Line
@@ -50,17 +50,24 @@ def load_rates(connection: sa.Connection, now: int) -> dict[str, int]:
 
 
 def load_gathered(
-    connection: sa.Connection, keys: Sequence[Client], since: int, width: int, edges: Iterable[int]
+    connection: sa.Connection,
+    keys: Sequence[Client],
+    exemptions: Exemptions,
+    since: int,
+    width: int,
+    edges: Iterable[int],
 ) -> list[Line]:
     """Give all events of keys from an instant on, the oldest first, those of one reason gathered over `width` seconds
     and never across an edge, in the name of their key; what their lines told is left out.
     """
     arguments = {"keys": [str(key) for key in keys], "since": instant(since), "begin": since, "width": width}
     rows = connection.execute(_GATHERED, {**arguments, "edges": sorted(set(edges))})
-    return [
-        Line(at, Client.from_text(key), category, reason, count, late, "", "")
-        for at, key, category, reason, count, late in rows
-    ]
+    lines = []
+    for at, key, category, reason, count, late, exempt in rows:
+        client = Client.from_text(key)
+        exempt = exempt or exemptions.find(client, at) is not None
+        lines.append(Line(at, client, category, reason, count, late, exempt, "", ""))
+    return lines
 
 
 def load_refused(connection: sa.Connection, now: int, hours: int = 24) -> list[tuple[int, int]]:
@@ -94,10 +101,10 @@ GROUP BY component ORDER BY 2 DESC, 1""")
 
 # event_key_category_at_idx
 _GATHERED = sa.text("""
-SELECT extract(epoch FROM min(at))::bigint, key, category, reason, sum(count)::bigint, late
+SELECT extract(epoch FROM min(at))::bigint, key, category, reason, sum(count)::bigint, late, exempt
 FROM event CROSS JOIN LATERAL (SELECT extract(epoch FROM at)::bigint AS second) AS whole
 WHERE key = ANY(CAST(:keys AS inet[])) AND at >= :since
-GROUP BY (second - :begin) / :width, width_bucket(second, CAST(:edges AS bigint[])), key, category, reason, late
+GROUP BY (second - :begin) / :width, width_bucket(second, CAST(:edges AS bigint[])), key, category, reason, late, exempt
 ORDER BY 1""")
 
 # hit_hour_idx

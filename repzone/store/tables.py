@@ -63,7 +63,8 @@ source_file = sa.Table(
 
 # No foreign key to source: it would cost a look-up for every event, and sources are never deleted. Component and
 # detail stand in the first events of a key, category and day, and are empty in the others: a table of their own would
-# take more. No gaps between the columns, and no NULL: a row of an IPv4 client has 64 octets.
+# take more. `exempt` is what came in while a part of its key was; what covers the whole key is asked when it is judged.
+# No gaps between the columns, and no NULL: a row of an IPv4 client has 64 octets.
 event = sa.Table(
     "event",
     metadata,
@@ -77,6 +78,7 @@ event = sa.Table(
     sa.Column("client", INET, nullable=False),
     sa.Column("component", sa.Text, nullable=False),
     sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("exempt", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.CheckConstraint("count BETWEEN 1 AND 10000", name="count"),
     sa.Index("event_key_category_at_idx", "key", "category", "at"),
     postgresql_partition_by="RANGE (at)",

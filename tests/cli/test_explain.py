@@ -14,6 +14,7 @@ from repzone.store.acts import add_act
 from repzone.store.changes import add_changes
 from repzone.store.engine import Engine
 from repzone.store.events import add_days, add_events, add_hits
+from repzone.store.exemptions import load_exemptions
 from repzone.store.policies import load_rulebook
 from repzone.store.positions import open_source
 from repzone.store.traffic import add_traffic
@@ -29,7 +30,8 @@ def store(engine: Engine, *events: Event) -> None:
     add_days(engine, [event.at for event in events])
     with engine.begin() as connection:
         source = open_source(connection, "mx", "/var/log/mail.log")
-        add_events(connection, source, events, load_rulebook(connection), Exemptions(), NOW)
+        exemptions = Exemptions(load_exemptions(connection))
+        add_events(connection, source, events, load_rulebook(connection), exemptions, NOW)
 
 
 def offences(number: int, ago: int = 600, client: Client = CLIENT) -> list[Event]:
@@ -158,6 +160,18 @@ def test_an_ipv6_address_is_told_what_is_listed_and_who_shares_it(run: Run, read
     assert "What is listed is 2001:db8:1:2::/64.\n  2001:db8:1:2::1  3 offences, the last " in text
     assert "  2001:db8:1:2::2  2 offences, the last " in text
     assert "5 of 10 points" in text
+
+
+def test_what_came_in_while_it_was_exempt_is_told_to_count_for_nothing(run: Run, ready: Engine) -> None:
+    one, two = Client.from_text("2001:db8:1:2::1"), Client.from_text("2001:db8:1:2::2")
+    add_exemptions(ready, Exemption(one, NOW - DAY), Exemption(CLIENT, NOW - DAY, NOW - 1))
+    store(ready, *offences(3, client=one), *offences(2, 300, client=two))
+    text = told(run, "2001:db8:1:2::2")
+    assert "2 of 10 points" in text
+    assert "2001:db8:1:2::1  unknown_recipient x 3 (exempt: counts for nothing)" in text
+    assert "x 2 (" not in text
+    store(ready, *offences(4))
+    assert "unknown_recipient x 4 (exempt: counts for nothing)" in told(run)
 
 
 def test_a_listing_by_hand_of_a_wider_network_is_told_to_its_addresses(run: Run, ready: Engine) -> None:

@@ -269,7 +269,7 @@ def test_who_was_exempted_before_anybody_decided_is_reversed_at_that_second(engi
     world = World(engine)
     world.log([(0, "192.0.2.1", "timeout", 10)])
     world.now += 60
-    world.exempt("192.0.2.0/24")
+    world.exempt(("192.0.2.0/24", None))
     world.now += 60
     world.calculate(None)
     assert rows(engine, "SELECT state::text, extract(epoch FROM expires)::bigint FROM listing") == [

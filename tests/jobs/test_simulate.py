@@ -62,6 +62,8 @@ def test_simulating_the_running_policies_gives_exactly_the_listings_that_there_a
 ADDRESS = "192.0.2.1"
 BURST = [(0, ADDRESS, "unknown_recipient", 6)]
 MERCIFUL = POLICIES[2]
+PART = [(0, "2001:db8:1:2::1", "unknown_recipient", 6)]
+NEIGHBOUR = [(0, "2001:db8:1:2::2", "unknown_recipient", 6)]
 AHEAD = [(ago, ADDRESS, "unknown_recipient", 6) for ago in (-100, -250)]
 HISTORIES: dict[str, list[Step]] = {
     "an old listing was false, and who is listed meanwhile is decided late": [
@@ -111,27 +113,37 @@ HISTORIES: dict[str, list[Step]] = {
         *((1, "policy", POLICIES[4]), (4 * HOUR, "log", BURST), (1, "log", BURST)),
     ],
     "a client was exempt for a while before anybody decided": [
-        *((1, "log", BURST), (60, "exempt", ADDRESS), (60, "unexempt", 0), (60, "log", BURST), (1, "calculate", None)),
+        *(
+            (1, "log", BURST),
+            (60, "exempt", (ADDRESS, None)),
+            (60, "unexempt", 0),
+            (60, "log", BURST),
+            (1, "calculate", None),
+        ),
     ],
     "offences came in while a client was exempt, and are of when it was no more": [
-        *((1, "exempt", ADDRESS), (1, "log", [(-200, ADDRESS, "unknown_recipient", 6)]), (60, "calculate", None)),
+        *(
+            (1, "exempt", (ADDRESS, None)),
+            (1, "log", [(-200, ADDRESS, "unknown_recipient", 6)]),
+            (60, "calculate", None),
+        ),
         (1, "unexempt", 0),
     ],
     "a listing was false before the client became exempt, and it is listed in between": [
         *((1, "log", BURST), (1, "calculate", None), (60, "act", ("false", 0)), (60, "log", BURST)),
-        *((0, "calculate", None), (60, "exempt", ADDRESS)),
+        *((0, "calculate", None), (60, "exempt", (ADDRESS, None))),
     ],
     "a listing was released before the client became exempt, and it is listed in between": [
         *((1, "log", BURST), (1, "calculate", None), (60, "act", ("release", 0)), (60, "log", BURST)),
-        *((0, "calculate", None), (60, "exempt", ADDRESS)),
+        *((0, "calculate", None), (60, "exempt", (ADDRESS, None))),
     ],
     "a listing was released, and the client became exempt, before its begin, as the clock of its log was ahead": [
         *((1, "log", [(-200, ADDRESS, "auth_failed", 10)]), (0, "calculate", None), (1, "act", ("release", 0))),
-        *((1, "exempt", ADDRESS), (600, "unexempt", 0), (60, "log", [(0, ADDRESS, "auth_failed", 10)])),
+        *((1, "exempt", (ADDRESS, None)), (600, "unexempt", 0), (60, "log", [(0, ADDRESS, "auth_failed", 10)])),
     ],
     "a listing ended, the next had been decided ahead, and the client was exempt for a second": [
         *((1, "log", BURST), (1, "calculate", None), (1100, "log", [(-200, ADDRESS, "unknown_recipient", 6)])),
-        *((0, "calculate", None), (1, "exempt", ADDRESS), (1, "unexempt", 0), (600, "log", BURST)),
+        *((0, "calculate", None), (1, "exempt", (ADDRESS, None)), (1, "unexempt", 0), (600, "log", BURST)),
     ],
     "of two offences ahead one was within a listing that was released": [
         *((1, "log", BURST), (1, "calculate", None), (1000, "log", AHEAD), (0, "calculate", None)),
@@ -139,15 +151,42 @@ HISTORIES: dict[str, list[Step]] = {
     ],
     "of two offences ahead one was within a listing that was lifted": [
         *((1, "log", BURST), (1, "calculate", None), (1000, "log", AHEAD), (0, "calculate", None)),
-        *((1, "exempt", ADDRESS), (1, "unexempt", 0), (400, "log", BURST)),
+        *((1, "exempt", (ADDRESS, None)), (1, "unexempt", 0), (400, "log", BURST)),
     ],
     "a listing had ended when its network was our own for a while": [
         *((1, "log", BURST), (1, "calculate", None), (HOUR, "own", [ADDRESS]), (60, "own", []), (60, "log", BURST)),
     ],
     "one address of a listed network was exempt": [
-        *((1, "exempt", "2001:db8:1:2::1"), (1, "log", [(0, "2001:db8:1:2::1", "unknown_recipient", 6)])),
+        *((1, "exempt", ("2001:db8:1:2::1", None)), (1, "log", [(0, "2001:db8:1:2::1", "unknown_recipient", 6)])),
         *((1, "log", [(0, "2001:db8:1:2::2", "unknown_recipient", 3)]), (1, "calculate", None)),
         (1, "log", [(0, "2001:db8:1:2::2", "unknown_recipient", 3)]),
+    ],
+    "one address of a listed network became exempt in the second of the begin": [
+        *((1, "log", PART), (0, "calculate", None), (0, "exempt", (PART[0][1], None)), (60, "log", PART)),
+        (HOUR, "log", NEIGHBOUR),
+    ],
+    "one address of a network became exempt before the begin, as the clock of the log was ahead": [
+        *((1, "log", [(-200, *PART[0][1:])]), (0, "calculate", None), (1, "exempt", (PART[0][1], None))),
+        *((1, "log", [(-250, *PART[0][1:])]), (HOUR, "log", NEIGHBOUR)),
+    ],
+    "one address of a network was exempt when its offences came in, of a log whose clock was ahead, and then no more": [
+        *((1, "exempt", (PART[0][1], None)), (0, "log", [(-200, *PART[0][1:])]), (1, "unexempt", 0)),
+        *((1, "log", [(-250, *NEIGHBOUR[0][1:])]), (300, "log", NEIGHBOUR)),
+    ],
+    "one address of a listed network was our own": [
+        *((1, "log", PART), (0, "calculate", None), (60, "own", [PART[0][1]]), (HOUR, "log", PART)),
+        *((0, "log", NEIGHBOUR), (60, "own", []), (HOUR, "log", PART)),
+    ],
+    "offences came in that are still to come, by more than is decided at once and then no more": [
+        *((1, "log", [(-500, ADDRESS, "unknown_recipient", 6)]), (0, "calculate", None), (300, "calculate", None)),
+    ],
+    "what was still to come weighed nothing, until a policy came": [
+        *((1, "policy", POLICIES[6]), (1, "log", [(-HOUR, ADDRESS, "unknown_recipient", 6)]), (1, "policy", SHORT)),
+        (HOUR, "calculate", None),
+    ],
+    "an exemption was to end before offences of a log whose clock was ahead, and then for good": [
+        *((1, "exempt", (ADDRESS, 60)), (1, "log", AHEAD), (0, "calculate", None), (1, "exempt", (ADDRESS, None))),
+        *((600, "unexempt", 0), (1, "log", BURST)),
     ],
     "the brake held a listing and it was dropped": [
         *((1, "policy", POLICIES[3]), (1, "log", BURST), (1, "log", [(0, "192.0.2.2", "unknown_recipient", 6)])),

@@ -138,7 +138,7 @@ def test_the_newest_events_come_with_their_lines_and_tell_which_are_late(ready: 
     store(ready, Event(NOW - 95, CLIENT, "timeout", 7, "postfix/smtpd", "too late"))
     newest, *_ = events = load(ready, most=7).events
     (late,) = (line for line in events if line.late)
-    assert newest == Line(NOW - 91, CLIENT, "errors", "unknown_recipient", 1, False, "", "")
+    assert newest == Line(NOW - 91, CLIENT, "errors", "unknown_recipient", 1, False, False, "", "")
     assert (late.reason, late.count, late.detail) == ("timeout", 7, "")  # the first five of the day have lines
     assert (len(events), events[-1].at) == (7, NOW - 96)
 

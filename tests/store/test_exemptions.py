@@ -13,9 +13,12 @@ from repzone.reasons import CATEGORIES
 from repzone.store import exemptions
 from repzone.store.acts import load_acts
 from repzone.store.engine import Connection, Engine
+from repzone.store.events import add_days, add_events
 from repzone.store.exemptions import Exempted, add_exemptions, end_exemption, load_exemptions, store_own_networks
 from repzone.store.listings import Due, add_decisions, load_cases, take_pending
+from repzone.store.locks import hold_rules
 from repzone.store.policies import load_rulebook
+from repzone.store.positions import open_source
 from tests.store.acts import C, act, acts, add, check_served, join, served, standing, start, viruses, wait_for_lock
 from tests.store.samples import DAY, HOUR, NOW, add_listings, add_policy
 
@@ -106,6 +109,39 @@ def test_an_exemption_ends_when_it_is_removed_and_offences_count_again(ready: En
     calculate.run(ready, lambda: NOW + 9)
     assert standing(ready) == {"192.0.2.98 virus": ("active", 9, 9 + DAY)}
     assert [verb for _, verb, _ in acts(ready)] == ["allow add", "allow remove"]
+
+
+def test_a_part_of_what_is_listed_as_one_lists_it_no_more_and_the_others_do(ready: Engine) -> None:
+    one, other, whole = "2001:db8::1", "2001:db8::2", "2001:db8::/64 virus"
+    exempt(ready, {C(one): "a friend"})
+    add(ready, *viruses(NOW - 1, one), *viruses(NOW, one))
+    calculate.run(ready, lambda: NOW)
+    assert standing(ready) == {whole: ("active", -1, DAY - 1)}  # that of the second before
+    add(ready, *viruses(NOW + DAY, one), now=NOW + DAY)
+    calculate.run(ready, lambda: NOW + DAY)
+    add(ready, *viruses(NOW + DAY + 60, other), now=NOW + DAY + 60)
+    calculate.run(ready, lambda: NOW + DAY + 60)
+    assert standing(ready, NOW + DAY + 60)[whole] == ("active", DAY + 60, 2 * DAY + 60)
+
+
+def test_who_ends_an_exemption_waits_for_who_stores_while_it_holds(ready: Engine) -> None:
+    exempt(ready, {NET: "partners"})
+    add_days(ready, [NOW + 9])
+    with ready.begin() as connection:
+        hold_rules(connection)
+        rulebook, held = load_rulebook(connection), Exemptions(load_exemptions(connection))
+        threads = start(lambda: end(ready, NOW + 9))
+        wait_for_lock(ready, threads[0])
+        source = open_source(connection, "mx", "/var/log/mail.log")
+        add_events(connection, source, viruses(NOW + 9, "192.0.2.1"), rulebook, held, NOW + 9)
+    join(threads)
+    calculate.run(ready, lambda: NOW + 9)
+    assert standing(ready) == {"192.0.2.1 virus": ("active", 9, 9 + DAY)}
+
+
+def end(engine: Engine, now: int) -> None:
+    with engine.begin() as connection:
+        end_exemption(connection, NET, act(now, "allow remove"))
 
 
 def many(engine: Engine) -> set[str]:

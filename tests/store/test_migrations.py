@@ -165,6 +165,42 @@ def test_what_was_undone_counts_as_long_as_its_changes_say(database_url: str) ->
         engine.dispose()
 
 
+EXEMPT = """
+CREATE TABLE event_20260921 PARTITION OF event FOR VALUES FROM ('2026-09-21 00:00:00+00') TO ('2026-09-22 00:00:00+00');
+INSERT INTO source (host, path, state) VALUES ('mx', '/var/log/mail.log', '{}');
+INSERT INTO exemption (network, added, ended, comment, author) VALUES
+    ('2001:db8::1', '2026-09-21 12:00:00+00', '2026-09-21 13:00:00+00', '', 'bob'),
+    ('2001:db8::2', '2026-09-21 12:00:00+00', NULL, '', 'bob'),
+    ('2001:db8:1::/64', '2026-09-21 12:00:00+00', NULL, '', 'bob'),
+    ('192.0.2.7', '2026-09-21 12:00:00+00', NULL, '', 'bob');
+INSERT INTO event (at, source_id, category, reason, count, late, key, client, component, detail)
+SELECT CAST(at AS timestamptz), 1, 'errors', 'timeout', n, false, CAST(key AS inet), CAST(client AS inet), '', ''
+FROM (VALUES
+    (1, '2026-09-21 11:59:59+00', '2001:db8::/64', '2001:db8::1'),
+    (2, '2026-09-21 12:00:00+00', '2001:db8::/64', '2001:db8::1'),
+    (3, '2026-09-21 13:00:00+00', '2001:db8::/64', '2001:db8::1'),
+    (4, '2026-09-21 13:00:00+00', '2001:db8::/64', '2001:db8::2'),
+    (5, '2026-09-21 13:00:00+00', '2001:db8::/64', '2001:db8::3'),
+    (6, '2026-09-21 13:00:00+00', '2001:db8:1::/64', '2001:db8:1::1'),
+    (7, '2026-09-21 13:00:00+00', '192.0.2.7', '192.0.2.7')
+) AS made (n, at, key, client);
+"""
+
+
+def test_what_came_in_while_a_part_of_its_key_was_exempt_says_so(database_url: str) -> None:
+    engine = connect(database_url)
+    try:
+        upgrade(engine, SCRIPTS)
+        downgrade(engine, SCRIPTS, "0006")
+        with engine.begin() as connection:
+            connection.exec_driver_sql(EXEMPT)
+        upgrade(engine, SCRIPTS)
+        with engine.connect() as connection:
+            assert connection.scalars(text("SELECT count FROM event WHERE exempt ORDER BY count")).all() == [2, 4]
+    finally:
+        engine.dispose()
+
+
 def test_tables_that_are_not_made_are_said_with_the_way_out(database_url: str) -> None:
     engine = connect(database_url)
     try:

@@ -83,7 +83,9 @@ def _view(desk: Desk, told: Told, form: dict[str, str] | None = None, problem: s
 
 def alike(lines: Iterable[Line]) -> list[Line]:
     """Give lines, those that tell the same one after the other as one."""
-    same = groupby(lines, key=lambda line: (line.client, line.reason, line.late, line.component, line.detail))
+    same = groupby(
+        lines, key=lambda line: (line.client, line.reason, line.late, line.exempt, line.component, line.detail)
+    )
     groups = (list(group) for _, group in same)
     return [replace(group[0], count=sum(line.count for line in group)) for group in groups]
 

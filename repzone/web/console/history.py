@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from repzone.model import Exemptions, Listing, State
+from repzone.model import Listing, State
 from repzone.policy.outlook import Outlook
 from repzone.policy.rules import DAY, HOUR, Rulebook
 from repzone.reasons import COUNTED, Category
@@ -70,7 +70,7 @@ class History:
 
 def build(told: Told) -> History:
     """Arrange what is to be drawn."""
-    now, rulebook, exemptions = told.now, told.rulebook, Exemptions(told.exemptions)
+    now, rulebook = told.now, told.rulebook
     listings = [one.listing for one in told.dossier.histories]
     begin, end = _span(told.drawn, listings, now)
     policy = rulebook.at(now).policy
@@ -83,7 +83,7 @@ def build(told: Told) -> History:
         if not events and not any(band.expires > begin for band in bands):
             continue
         ghost = _ghost(by_category.get(category), bands, now)
-        steps, weighed = _weigh(events, bands, category, rulebook, exemptions)
+        steps, weighed = _weigh(events, bands, category, rulebook)
         rules = None if category == "manual" else policy.rules(category)
         ticks, binned = _gather(weighed, begin, end)
         lanes.append(
@@ -129,7 +129,7 @@ def _ghost(outlook: Outlook | None, bands: Sequence[Band], now: int) -> tuple[in
 
 
 def _weigh(
-    events: Sequence[Line], bands: Sequence[Band], category: Category, rulebook: Rulebook, exemptions: Exemptions
+    events: Sequence[Line], bands: Sequence[Band], category: Category, rulebook: Rulebook
 ) -> tuple[list[tuple[int, int]], list[tuple[int, int, int]]]:
     """Give the points that count from each instant on; and each event's instant, count and points."""
     ordered = sorted(bands, key=lambda band: band.began)
@@ -138,7 +138,7 @@ def _weigh(
     changes: list[tuple[int, int]] = []
     for line in sorted(events, key=lambda line: line.at):
         policy = rulebook.at(line.at).policy
-        points = 0 if line.late or exemptions.find(line.client, line.at) else policy.weight(line.reason) * line.count
+        points = 0 if line.late or line.exempt else policy.weight(line.reason) * line.count
         last = bisect_right(starts, line.at) - 1
         band = ordered[last] if last >= 0 else None
         if band is not None and band.began < line.at < band.expires:

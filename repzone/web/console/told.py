@@ -107,4 +107,5 @@ def _gather(
     listings = [one.listing for one in dossier.histories]
     edges = [at for one in listings for at in (one.began + 1, one.expires)]
     edges += [at for one in exemptions for at in (one.added, one.ended) if at is not None]
-    return load_gathered(connection, keys, since, max(1, (now - since) // PARTS), edges)
+    width = max(1, (now - since) // PARTS)
+    return load_gathered(connection, keys, Exemptions(exemptions), since, width, edges)
