@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -92,19 +93,22 @@ async def _run(children: Sequence[Child], names: Sequence[str], config: Path | N
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, _reload, names, config, reload)
+    loop.add_signal_handler(signal.SIGHUP, reload.set)
     alive = loop.create_task(keep_alive(lambda: True))
-    await supervise(children, stop, reload, ready=lambda: notify("READY=1", f"MAINPID={os.getpid()}"))
+    ready = partial(notify, "READY=1", f"MAINPID={os.getpid()}")
+    await supervise(children, stop, reload, ready, partial(_is_sound, names, config))
     alive.cancel()
     notify("STOPPING=1")
 
 
-def _reload(names: Sequence[str], config: Path | None, reload: asyncio.Event) -> None:
-    """Let the children read everything anew, unless it is faulty: then they go on with what they have."""
+def _is_sound(names: Sequence[str], config: Path | None) -> bool:
+    """Tell whether the worker could start on what is to be read anew. The servers find that out for themselves: they go
+    on with what they have, and say so where they are asked.
+    """
     try:
         load_zones(_load(names, config))
     except RepzoneError as error:
         log.error("run.reload_refused", error=str(error))
-    else:
-        log.info("run.reload")
-        reload.set()
+        return False
+    log.info("run.reload")
+    return True

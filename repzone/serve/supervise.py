@@ -60,11 +60,12 @@ async def supervise(
     stop: asyncio.Event,
     reload: asyncio.Event,
     ready: Callable[[], None] = lambda: None,
+    sound: Callable[[], bool] = lambda: True,
 ) -> None:
     """Keep the children running until `stop` is set, then end them.
 
     `ready` is called once all that are awaited have been ready. Whenever `reload` is set they get to read their
-    configuration anew.
+    configuration anew; but unless it is `sound` none is started anew for that.
     """
     waiting = {child.name for child in children if child.awaited}
     loop = asyncio.get_running_loop()
@@ -74,7 +75,7 @@ async def supervise(
             loop.add_reader(one.heard_at, partial(_hear, one, waiting, ready))
             sockets.callback(loop.remove_reader, one.heard_at)
         tasks = [loop.create_task(one.run(stop)) for one in running]
-        others = [loop.create_task(_pass_on(running, reload)), loop.create_task(_watch(running))]
+        others = [loop.create_task(_pass_on(running, reload, sound)), loop.create_task(_watch(running))]
         try:
             await asyncio.gather(*tasks)
         finally:
@@ -124,12 +125,14 @@ async def _watch(running: Sequence[_Running]) -> None:
                 _signal(one.process, signal.SIGKILL)
 
 
-async def _pass_on(running: Sequence[_Running], reload: asyncio.Event) -> None:
+async def _pass_on(running: Sequence[_Running], reload: asyncio.Event, sound: Callable[[], bool]) -> None:
     while True:
         await reload.wait()
         reload.clear()
+        start_anew = sound()
         for one in running:
-            one.reload()
+            if start_anew or one.child.reloads:
+                one.reload()
 
 
 @dataclass(slots=True)

@@ -105,6 +105,8 @@ def test_a_hangup_reads_everything_anew_unless_it_is_faulty(run_bare: Run, tmp_p
         zone.write_text("apex = 1")
         everything.send_signal(signal.SIGHUP)
         until(lambda: "run.reload_refused" in said(tmp_path))
+        until(lambda: "serve.reload_refused" in said(tmp_path))
+        assert len(children(tmp_path, "worker")) == 1
         zone.write_text(good.replace("bl.example.net", "two.example.net"))
         everything.send_signal(signal.SIGHUP)
         until(lambda: answers(server, "2.0.0.127.two.example.net") == ("127.0.0.2",))

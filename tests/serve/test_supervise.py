@@ -51,12 +51,14 @@ async def until(condition: Callable[[], bool]) -> None:
     raise AssertionError("it did not come about")
 
 
-def supervised(children: list[Child], play: Callable[[asyncio.Event, list[str]], Awaitable[None]]) -> None:
+def supervised(
+    children: list[Child], play: Callable[[asyncio.Event, list[str]], Awaitable[None]], *, sound: bool = True
+) -> None:
     """Supervise while `play` plays, which gets the event of a reload and what was told when all were ready."""
 
     async def both() -> None:
         stop, reload, told = asyncio.Event(), asyncio.Event(), list[str]()
-        task = asyncio.create_task(supervise(children, stop, reload, lambda: told.append("ready")))
+        task = asyncio.create_task(supervise(children, stop, reload, lambda: told.append("ready"), lambda: sound))
         try:
             await play(reload, told)
         finally:
@@ -112,6 +114,19 @@ def test_a_reload_reaches_who_can_and_starts_the_others_anew(tmp_path: Path, mon
         assert said(two)[1] == "SIGTERM"
 
     supervised([child(one, reloads=True), child(two)], play)
+
+
+def test_what_is_faulty_reaches_who_can_refuse_it_and_nobody_is_started_anew(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+
+    async def play(reload: asyncio.Event, told: list[str]) -> None:
+        await until(lambda: told == ["ready"])
+        reload.set()
+        await until(lambda: len(said(one)) == 2)
+        assert said(one)[1] == "SIGHUP"
+
+    supervised([child(two), child(one, reloads=True)], play, sound=False)
+    assert len(said(two)) == 2  # its end
 
 
 def test_one_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
