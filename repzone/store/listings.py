@@ -335,7 +335,7 @@ FROM {_TAKEN} JOIN spared USING (key, category)
 WHERE last >= to_timestamp(taken.since)
 ORDER BY began""")  # noqa: S608 - our own words
 
-# The newest of each listing's lines, by the index event_key_category_at_idx of the days that it took.
+# The newest of the lines that weighed, by the index event_key_category_at_idx of the days that a listing took.
 _ADD_SAMPLES = sa.text("""
 INSERT INTO listing_sample (listing_id, at, client, reason, component, detail)
 SELECT n.id, found.at, found.client, found.reason, found.component, found.detail
@@ -346,6 +346,7 @@ CROSS JOIN LATERAL (
     WHERE event.key = n.key AND event.category = n.category AND NOT late AND NOT exempt AND detail <> ''
         AND at >= to_timestamp(n.first) AND at <= to_timestamp(n.last)
         AND at >= to_timestamp(:first) AND at <= to_timestamp(:last)
+        AND reason IN (SELECT reason FROM listing_evidence WHERE listing_id = n.id)
     ORDER BY at DESC LIMIT :samples
 ) AS found""")
 

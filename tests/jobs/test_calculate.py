@@ -264,6 +264,16 @@ def test_the_five_newest_lines_that_led_to_a_listing_outlive_the_events(engine: 
     assert rows(engine, "SELECT reason::text, count FROM listing_evidence") == [("timeout", 10)]
 
 
+def test_lines_that_weighed_nothing_are_not_among_those_that_led_to_a_listing(engine: Engine) -> None:
+    policy(engine, SHORT + "[weights]\ngreylisted = 0")
+    one = Client.from_text("192.0.2.1")
+    lines = [("timeout", 0), ("greylisted", 1), ("timeout", 2), ("greylisted", 2)]
+    store(engine, [Event(START + at, one, reason, 3, "postfix", f"line {at}") for reason, at in lines], START + 9)
+    calculate.run(engine, lambda: START + 9)
+    kept = rows(engine, "SELECT reason::text, detail FROM listing_sample ORDER BY at")
+    assert kept == [("timeout", "line 0"), ("timeout", "line 2")]
+
+
 def test_who_was_exempted_before_anybody_decided_is_reversed_at_that_second(engine: Engine) -> None:
     policy(engine)
     world = World(engine)
