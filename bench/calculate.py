@@ -67,11 +67,11 @@ def fill(engine: Engine, rows: int) -> Rulebook:
     add_days(engine, range(START, START + (DAYS + 2) * DAY, DAY))
     index = "event_key_category_at_idx"
     with engine.begin() as connection:
+        rulebook = load_policy(connection, SHIPPED, "policy.toml", START)
         connection.exec_driver_sql(f"DROP INDEX {index}")
         seconds = DAYS * DAY
         connection.execute(_FILL, {"start": START, "seconds": seconds, "clients": CLIENTS, "rows": rows})
         connection.exec_driver_sql(f"CREATE INDEX {index} ON event (key, category, at)")
-        rulebook = load_policy(connection, SHIPPED, "policy.toml", START)
         open_source(connection, "mx1", "/var/log/mail.log")
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("VACUUM ANALYZE")
