@@ -12,9 +12,9 @@ from repzone.cli.listed import listing_fields, reasons_text
 from repzone.cli.options import ConfigOption, Output, OutputOption, parse_address
 from repzone.cli.output import plain, print_json
 from repzone.cli.wall import clock
-from repzone.config import EMBEDDED, Settings, load
-from repzone.definitions import load_policy, load_zones
+from repzone.config import EMBEDDED, Settings, load, read_text
 from repzone.model import Client
+from repzone.policy.rules import SHIPPED
 from repzone.store.embedded import running
 from repzone.store.lookup import Held, look_up
 from repzone.zone.table import Found, MemoryTable
@@ -54,7 +54,7 @@ def _look_up(settings: Settings, clients: Sequence[Client], now: int) -> Held:
             url = stack.enter_context(running(settings.state_dir, settings.postgres_bin_dir))
         else:
             url = "" if private else settings.database_url.replace("postgresql+psycopg:", "postgresql:", 1)
-        policy, _ = load_policy(settings)
+        policy = SHIPPED if settings.policy_file is None else read_text(settings.policy_file)
         held = None
         if url:
             revision, own = shipped.newest_revision(), settings.own_networks
@@ -63,7 +63,7 @@ def _look_up(settings: Settings, clients: Sequence[Client], now: int) -> Held:
 
 
 def _look_up_usually(settings: Settings, clients: Sequence[Client], now: int) -> Held:
-    # Imported here: what is behind these takes longer to import than everything else that this command does.
+    # Imported here: what is behind these takes longer to import than all else that this command does.
     from repzone.cli.database import open_database
     from repzone.store.engine import answering
     from repzone.store.exemptions import load_exemptions
@@ -78,6 +78,8 @@ def is_test_entry(client: Client, settings: Settings) -> bool:
     """Tell whether every block zone, or one, always lists it, to show that it answers (RFC 5782 §5)."""
     if client.truncate(24) != _TEST_NETWORK:
         return False
+    from repzone.definitions import load_zones  # as below
+
     return any(client.value & 0xFF in zone.test_codes for zone in load_zones(settings))
 
 
