@@ -56,6 +56,8 @@ def add(
     Example: repzone allow add 198.51.100.7 --comment "customer is cleaning up, ticket 4711" --for 30d
     """
     wanted, seconds = parse_network(network), _parse_for(length)
+    if not comment.strip():
+        raise typer.BadParameter("say who that is, and why", param_hint="--comment")
     _check_width([wanted], yes=yes)
     reserved = _reserved(wanted)
     if reserved is not None:
@@ -176,7 +178,7 @@ class _Read:
 def _read(file: str, name: str, comment: str) -> _Read:
     try:
         text = stdin().read() if file == "-" else Path(file).read_text("utf-8")
-        found = list(parse_list(text.splitlines()))
+        found = list(parse_list(text.removeprefix("\ufeff").splitlines()))  # as Windows editors begin a file
     except OSError as error:
         raise RepzoneError(f"{name}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

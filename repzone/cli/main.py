@@ -117,7 +117,8 @@ def run(arguments: Sequence[str] | None) -> int:
     except typer.TyperException as error:
         where = getattr(getattr(error, "ctx", None), "command_path", None) or "repzone"
         said = error.format_message().replace("Value error, ", "")
-        print(f"{where}: {_plain(said)}", f"Try `{where} --help`.", sep="\n", file=sys.stderr)
+        if said:  # nothing is said where the help was shown already, as no command was named
+            print(f"{where}: {_plain(said)}", f"Try `{where} --help`.", sep="\n", file=sys.stderr)
         return error.exit_code
     except typer.Exit as leave:
         return leave.exit_code

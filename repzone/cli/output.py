@@ -132,12 +132,6 @@ def within(seconds: int) -> str:
     return {3600: "hour", 86400: "day"}.get(seconds) or format_span(seconds)
 
 
-def bar(number: int, most: int, width: int = 30) -> str:
-    """Draw a number as a bar, as long as `width` for the greatest one."""
-    block = "\N{FULL BLOCK}" if _console().encoding.startswith("utf") else "#"
-    return block * (-(-number * width // most) if most else 0)
-
-
 def replaceable(file: Path) -> Path:
     """Give the file that a name means, behind links, if a new one may take its place.
 
@@ -160,9 +154,11 @@ def print_table(made: Table) -> None:
 
     console = _console()
 
+    def length(cell: object) -> int:
+        return cell_len(cell.plain) if isinstance(cell, Text) else cell_len(cell) if isinstance(cell, str) else _NARROW
+
     def width(column: Column) -> int:
-        cells = [cell.plain if isinstance(cell, Text) else str(cell) for cell in column.cells]
-        widest = max(map(cell_len, [str(column.header), *cells]))
+        widest = max(map(length, [column.header, *column.cells]))
         return widest if column.no_wrap else min(widest, _NARROW)
 
     needed = sum(map(width, made.columns)) + 2 * (len(made.columns) - 1)
@@ -172,7 +168,7 @@ def print_table(made: Table) -> None:
 
 
 _NARROW = 12
-"""Columns whose cells may be broken in several lines are not made narrower than this many characters."""
+"""Columns whose cells may be broken in several lines, or are drawn, are not made narrower than this many characters."""
 
 
 def table(*columns: str, title: str | None = None) -> Table:

@@ -164,11 +164,11 @@ def _print_words(policy: Policy) -> None:
             "shadow" if rules.shadow else "",
         )
     print_table(made)
-    brake = f"{policy.brake_listings:,}" if policy.brake_listings else "1,000, or a fifth of the active ones if more"
+    brake = f"{policy.brake_listings:,}" if policy.brake_listings else "1,000, or a fifth of the active ones if more,"
     console.print(
         f"The first listing lasts for the first length, the next for the next; one counts for "
         f"{format_duration(policy.offence_memory)}. IPv6 clients are listed as /{policy.ipv6_prefix}. "
-        f"What begins within an hour beyond {brake} is held."
+        f"Of the listings that begin within an hour, those beyond {brake} are held."
     )
     points: dict[int, list[str]] = {}
     for reason in CATALOGUE:

@@ -111,15 +111,24 @@ def _clients(most: list[Compared]) -> Table:
 
 def _chart(outcome: Outcome) -> str:
     """Draw active listings over time: in colours on a terminal, in two characters elsewhere."""
-    terminal = console.is_terminal
+    terminal, width = console.is_terminal, min(console.width, 120)
     plotext.clear_figure()
     plotext.theme("clear")
-    plotext.plot_size(min(console.width, 120), 18)
+    plotext.limit_size(False, False)  # a pipe or a file has no size: what it takes for one is not ours
+    plotext.plot_size(width, 18)
     instants = outcome.active["old"].instants
+    counts = {side: outcome.active[side].counts() for side in SIDES}
     for side, label, colour, marker in (("old", "now", "blue", "."), ("new", "then", "red", "#")):
-        counts = outcome.active[side].counts()
-        plotext.plot(list(instants), counts, label=label, color=colour, marker="braille" if terminal else marker)
-    ticks = [instants[n * (len(instants) - 1) // 4] for n in range(5)]
+        plotext.plot(list(instants), counts[side], label=label, color=colour, marker="braille" if terminal else marker)
+    parts = min(4, max(1, width // _TICK - 1))
+    ticks = [instants[n * (len(instants) - 1) // parts] for n in range(parts + 1)]
     plotext.xticks(ticks, [utc(at)[:16].replace("T", " ") for at in ticks])
+    most = max(max(counts[side]) for side in SIDES)
+    heights = sorted({most * n // 4 for n in range(5)})
+    plotext.yticks(heights, [f"{height:,}" for height in heights])
     drawn: str = plotext.build()
     return drawn if terminal else plotext.uncolorize(drawn)
+
+
+_TICK = 22
+"""Columns that an instant below the chart takes, with the space beside it."""

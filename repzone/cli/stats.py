@@ -1,14 +1,18 @@
 """`repzone stats`: what happened lately, and what it was good for."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
+from rich.console import Console, ConsoleOptions
+from rich.measure import Measurement
+from rich.text import Text
 
 from repzone.cli.database import open_database
 from repzone.cli.options import ConfigOption, Output, OutputOption, parse_since
-from repzone.cli.output import bar, console, counted, print_json, print_table, shown, table, utc
+from repzone.cli.output import console, counted, print_json, print_table, shown, table, utc
 from repzone.cli.wall import clock
 from repzone.config import load
 from repzone.reasons import CATEGORIES, COUNTED
@@ -119,6 +123,28 @@ def _print_rest(found: Statistics) -> None:
         console.print(", ".join(f"{counted(count, f'{state} listing')}" for state, count in found.undone.items()) + ".")
 
 
+LONGEST = 30
+"""Characters of the bar that is drawn for the greatest number, where there is room for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A number as a bar in a table, as long as its share of the greatest one and the width of its column say."""
+
+    number: int
+    most: int
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """Tell how narrow and how wide it may be."""
+        return Measurement(1, min(LONGEST, options.max_width))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        """Draw it in the width that there is."""
+        width = min(LONGEST, options.max_width)
+        block = "\N{FULL BLOCK}" if console.encoding.startswith("utf") else "#"
+        yield Text(block * (-(-self.number * width // self.most) if self.most else 0))
+
+
 def _print_days(found: Statistics) -> None:
     made = table(
         "!day", *(f">{name}" for name in COUNTED), ">listings", ">refused", ">accepted", "offences", title="\nBy day"
@@ -134,9 +160,7 @@ def _print_days(found: Statistics) -> None:
             sum(count for (of, _), count in found.listings.items() if of == day),
             *(found.hits.get(day, 0), found.clean.get(day, (0, 0))[1]),
         )
-        made.add_row(
-            day, *(f"{number:,}" for number in numbers), bar(by_day[day], most, min(30, max(0, console.width - 74)))
-        )
+        made.add_row(day, *(f"{number:,}" for number in numbers), Bar(by_day[day], most))
     print_table(made)
 
 
@@ -146,7 +170,7 @@ def _print_counts(what: str, counts: Counter[str], limit: int, which: str = "") 
     made = table(what, ">offences", "", title=f"\nBy {what}{which}")
     most = max(counts.values())
     for name, count in counts.most_common(limit):
-        made.add_row(shown(name), f"{count:,}", bar(count, most))
+        made.add_row(shown(name), f"{count:,}", Bar(count, most))
     if len(counts) > limit:
         made.add_row(
             f"{len(counts) - limit:,} more", f"{counts.total() - sum(n for _, n in counts.most_common(limit)):,}", ""
@@ -159,7 +183,7 @@ def _print_networks(found: Statistics) -> None:
         made = table("!network", ">offences", ">addresses", "", title="\nWorst networks")
         most = found.networks[0].count
         for one in found.networks:
-            made.add_row(str(one.network), f"{one.count:,}", f"{one.addresses:,}", bar(one.count, most))
+            made.add_row(str(one.network), f"{one.count:,}", f"{one.addresses:,}", Bar(one.count, most))
         print_table(made)
 
 
@@ -169,6 +193,6 @@ def _print_offenders(found: Statistics) -> None:
         most = found.offenders[0].listings
         for one in found.offenders:
             made.add_row(
-                str(one.client), f"{one.listings:,}", ordinal(one.offence), f"{one.hits:,}", bar(one.listings, most)
+                str(one.client), f"{one.listings:,}", ordinal(one.offence), f"{one.hits:,}", Bar(one.listings, most)
             )
         print_table(made)

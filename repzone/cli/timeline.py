@@ -57,7 +57,8 @@ def _print_key(told: Told) -> None:
         last = format_instant(seen.last)
         print_indented(Text(f"{counted(seen.count, 'offence')}, the last {last}"), lead=str(address))
     if len(dossier.addresses) > 10:
-        print_indented(Text(f"and {counted(len(dossier.addresses) - 10, 'more address')}es"))
+        more = len(dossier.addresses) - 10
+        print_indented(Text(f"and {more:,} more address{'' if more == 1 else 'es'}"))
 
 
 def _print_outlooks(told: Told) -> None:
@@ -81,8 +82,8 @@ def _standing(outlook: Outlook) -> Iterator[str]:
     """Say what counts now, and what would list it."""
     for due in outlook.due:
         yield (
-            f"not decided yet: {counted(due.points, 'point')} list it from {format_instant(due.began)} until "
-            f"{format_instant(due.expires)} once `repzone calculate` has run"
+            f"not decided yet: {counted(due.points, 'point')} {_list(due.points)} it from "
+            f"{format_instant(due.began)} until {format_instant(due.expires)} once `repzone calculate` has run"
         )
     if outlook.until is not None:
         if outlook.holding and outlook.holding in _HOLDING and not outlook.due:
@@ -108,18 +109,21 @@ def _next_listing(outlook: Outlook) -> str:
         ladder += ", in shadow: nobody is told of it"
     if outlook.more is None:
         return "nothing lists it, since its clean mail outweighs everything"
-    lists = "lists" if outlook.more == 1 else "list"
     often = f"{outlook.more:,} more"
     if outlook.until is not None:
         often = f"from then on {counted(outlook.more, 'point')} in {format_span(outlook.rules.window)}"
     because = " (so many because of its clean mail)" if outlook.outweighed else ""
-    return f"{often}{because} {lists} it {ladder}"
+    return f"{often}{because} {_list(outlook.more)} it {ladder}"
+
+
+def _list(points: int) -> str:
+    return "lists" if points == 1 else "list"
 
 
 def _print_histories(told: Told) -> None:
     dossier = told.dossier
     if not dossier.histories:
-        console.print("\nIt was never listed.")
+        console.print("\nIt was never listed" + (" as a whole." if dossier.key is None else "."))
         return
     newest = f", the newest {len(dossier.histories)}" if len(dossier.histories) < dossier.listings else ""
     _head(f"{counted(dossier.listings, 'listing')}{newest}")
@@ -164,7 +168,7 @@ def _why(history: History, rulebook: Rulebook) -> str:
         weights = version.policy.weights
         seen = sum(count * weights.get(reason, 1) for reason, count in listing.reasons.items())
         more = ", with what came while it lasted" if seen > history.points else ""
-        why = f"{points}, {rules.threshold:,} list it (policy {version.id}): {why}{more}"
+        why = f"{points}, {rules.threshold:,} {_list(rules.threshold)} it (policy {version.id}): {why}{more}"
     return why + (f"; {counted(history.hits, 'mail')} refused" if history.hits else "")
 
 
@@ -203,6 +207,8 @@ def _print_exemptions(told: Told) -> None:
 
 def _print_events(told: Told) -> None:
     dossier = told.dossier
+    if dossier.key is None:  # what its addresses did is told of each of them
+        return
     if dossier.reasons:
         _head("What it did, as long as events are kept")
         made = table("  reason", ">offences", "!first", "!last")

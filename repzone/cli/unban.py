@@ -152,7 +152,7 @@ def _print_one(ended: _Ended, *, false_positive: bool) -> None:
         part = f"listed as part of {one.client} for {one.category}"
         console.print(
             f"{client} is {still} {part} until {format_instant(one.expires)}: "
-            f"`repzone unban {one.client}` ends that, `repzone allow add {client}` makes a hole in it.",
+            f"`repzone unban {one.client}` ends that, `repzone allow add {client} --comment WHY` makes a hole in it.",
             soft_wrap=True,
         )
     if not ended.listings and not ended.wider:

@@ -65,6 +65,12 @@ def test_what_cannot_be_done_is_refused_and_says_where_to_do_it(run: Run, words:
     assert said in done.err
 
 
+def test_nobody_is_exempted_without_a_word_why(run: Run) -> None:
+    done = run("allow", "add", "192.0.2.1", "--comment", " ")
+    assert (done.code, done.out) == (2, "")
+    assert "Invalid value for --comment: say who that is, and why\n" in done.err
+
+
 def test_a_list_is_imported_as_one_act_with_the_comments_of_its_lines(run: Run, tmp_path: Path) -> None:
     (tmp_path / "partners.txt").write_text(
         "# partners\n192.0.2.0/24   # the first\n192.0.2.0/24\n192.0.2.9\n127.0.0.0/8, [2001:db8::]/48\n"
@@ -73,7 +79,7 @@ def test_a_list_is_imported_as_one_act_with_the_comments_of_its_lines(run: Run, 
     assert (done["new"], done["replaced"], done["same"], done["reserved"]) == (3, 0, 0, 1)
     comments = {one["network"]: one["comment"] for one in run("allow", "list", "-o", "json").objects}
     assert comments == {"192.0.2.0/24": "the first", "192.0.2.9": "spring fair", "2001:db8::/48": "spring fair"}
-    again = run("allow", "import", "-", text="192.0.2.0/24 # the first\n198.51.100.1\n").out
+    again = run("allow", "import", "-", text="\ufeff192.0.2.0/24 # the first\r\n198.51.100.1\r\n").out
     assert again == ("2 networks of standard input are exempt: 1 new, 0 with another comment or end, 1 as before.\n")
     assert [one["verb"] for one in run("audit", "-o", "json").objects] == ["allow import", "allow import"]
 

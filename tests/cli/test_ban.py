@@ -68,6 +68,7 @@ def test_a_whole_network_is_banned_with_yes_and_an_address_in_it_is_not_unbanned
     done = run("unban", "198.51.100.9")
     assert done.code == 1
     assert "198.51.100.9 is not listed itself, but listed as part of 198.51.100.0/24 for manual until " in done.out
+    assert "`repzone allow add 198.51.100.9 --comment WHY` makes a hole in it." in done.out
     assert run("unban", "198.51.0.0/16").out.startswith("198.51.0.0/16 is not listed.\nInside it there is 1 listing.")
     assert run("unban", "198.51.100.0/24").code == 0
 

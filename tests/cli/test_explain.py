@@ -162,6 +162,21 @@ def test_an_ipv6_address_is_told_what_is_listed_and_who_shares_it(run: Run, read
     assert "5 of 10 points" in text
 
 
+@pytest.mark.parametrize(("number", "said"), [(11, "and 1 more address\n"), (12, "and 2 more addresses\n")])
+def test_of_many_addresses_of_a_network_the_rest_is_counted(run: Run, ready: Engine, number: int, said: str) -> None:
+    store(
+        ready, *(event for n in range(number) for event in offences(1, client=Client.from_text(f"2001:db8:1:2::{n}")))
+    )
+    assert said in told(run, "2001:db8:1:2::1")
+
+
+def test_one_point_that_lists_is_told_in_the_singular(run: Run, ready: Engine) -> None:
+    store(ready, Event(NOW - 60, CLIENT, "virus_found"))
+    assert "not decided yet: 1 point lists it from " in told(run)
+    run("calculate")
+    assert "1 point within 1 h, 1 lists it (policy 1): virus_found 1\n" in told(run)
+
+
 def test_what_came_in_while_it_was_exempt_is_told_to_count_for_nothing(run: Run, ready: Engine) -> None:
     one, two = Client.from_text("2001:db8:1:2::1"), Client.from_text("2001:db8:1:2::2")
     add_exemptions(ready, Exemption(one, NOW - DAY), Exemption(CLIENT, NOW - DAY, NOW - 1))
@@ -231,5 +246,8 @@ def test_a_network_that_is_not_listed_as_a_whole_names_the_way_to_those_inside(r
     store(ready, *offences(10))
     run("calculate")
     assert "Inside it" not in told(run, "192.0.3.0/24")
-    assert "Inside it: 1 listing; see `repzone listings --all --network 192.0.2.0/24`." in told(run, "192.0.2.0/24")
+    text = told(run, "192.0.2.0/24")
+    assert "It was never listed as a whole.\n" in text
+    assert "offence" not in text
+    assert "Inside it: 1 listing; see `repzone listings --all --network 192.0.2.0/24`." in text
     assert run("explain", "192.0.2.0/24", "-o", "json").objects[0]["inside"] == 1

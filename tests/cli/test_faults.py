@@ -41,6 +41,12 @@ def test_a_mistake_on_the_command_line_is_one_clear_line(
     assert len(done.err.splitlines()) <= 2
 
 
+def test_who_names_no_command_is_shown_those_that_there_are_and_no_more(run: Run) -> None:
+    done = run("allow")
+    assert (done.code, done.err) == (2, "")
+    assert "Commands" in done.out
+
+
 @pytest.mark.parametrize(
     ("file", "text", "said"),
     [

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,8 @@ def test_show_says_in_words_what_is_in_force_and_since_when(month: Run) -> None:
     shown = month("policy", "show")
     assert shown.code == 0
     assert "errors        10  1h      2h, 4h, 8h, 16h, 24h" in shown.out
+    brake = "those beyond 1,000, or a fifth of the active ones if more, are held."
+    assert f"Of the listings that begin within an hour, {brake}" in " ".join(shown.out.split())
     assert "5 points: non_smtp_command" in shown.out
     assert "1  ever (loaded 20" in shown.out
     assert "threshold = 10" in shown.out
@@ -102,6 +106,16 @@ def test_simulate_shows_who_would_be_listed_differently_and_writes_nothing(month
     assert "┤" in done.out
     assert "\x1b" not in done.out
     assert counts() == before
+
+
+def test_the_chart_has_whole_numbers_and_says_where_it_begins_and_ends_however_narrow(month: Run) -> None:
+    for columns in ("60", "200"):
+        lines = month("policy", "simulate", "--since", "3d", COLUMNS=columns).out.splitlines()
+        chart = lines[lines.index("Active listings:") + 1 :]
+        heights = [line.split("┤")[0].strip() for line in chart if "┤" in line]
+        assert heights == ["2", "1", "0"]
+        begun, *_, end = re.findall(r"\d{4}-\d\d-\d\d \d\d:\d\d", chart[-2])
+        assert datetime.fromisoformat(end) - datetime.fromisoformat(begun) > timedelta(days=2, hours=23)
 
 
 def test_simulate_gives_programs_the_same(month: Run) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -76,6 +77,14 @@ def test_people_see_the_sums_and_bars_that_compare_them(run: Run, filled: Engine
     limited = run("stats", "--limit", "1").out
     assert "1 more " in limited
     assert "spamtrap" not in limited
+
+
+def test_bars_become_shorter_where_there_is_less_room_and_are_not_broken(run: Run, filled: Engine) -> None:
+    lines = [line for line in run("stats", COLUMNS="40").out.splitlines() if line.strip()]
+    bars = {line.split()[0]: line.count("\N{FULL BLOCK}") for line in lines}
+    assert (bars["timeout"], bars["spamtrap"]) == (20, 1)
+    assert max(bar for name, bar in bars.items() if re.match(r"\d{4}-", name)) == 12  # whose row is wider than that
+    assert not any(line.startswith((" ", "\N{FULL BLOCK}")) for line in lines)
 
 
 def test_where_nothing_happened_that_is_all_that_is_said(run: Run) -> None:
