@@ -14,6 +14,7 @@ from repzone.model import Exemptions
 from repzone.store.engine import Connection, Engine, answering
 from repzone.store.exemptions import load_exemptions
 from repzone.store.listings import add_decisions, load_cases, take_pending
+from repzone.store.locks import hold_rules
 from repzone.store.policies import load_rulebook
 
 log = structlog.get_logger()
@@ -72,6 +73,7 @@ def _committed_batch(engine: Engine, now: int, outcome: Outcome, most: int) -> b
 
 def _batch(connection: Connection, now: int, outcome: Outcome, most: int, dry_run: bool) -> bool:
     """Decide for some clients; False when none was due."""
+    hold_rules(connection)
     taken = take_pending(connection, now, most)
     if not taken:
         return False

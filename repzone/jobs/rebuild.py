@@ -5,6 +5,7 @@ once more, and what that says is done.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 import structlog
@@ -88,15 +89,16 @@ def _compare(
     exemptions = Exemptions(load_exemptions(connection))
     compared = _Compared([], [])
     done = 0
-    for past in load_pasts(connection, question):
-        client, category = past.history.client, past.history.category
-        judgement = replay(past.history, question.rulebook)
-        found = list(_differences(past, judgement, question, exemptions))
-        if found:
-            compared.differences.extend(found)
-            compared.judged.append((client, category, judgement))
-        done += len(past.history.offences)
-        progress(done, events)
+    with closing(load_pasts(connection, question)) as pasts:
+        for past in pasts:
+            client, category = past.history.client, past.history.category
+            judgement = replay(past.history, question.rulebook)
+            found = list(_differences(past, judgement, question, exemptions))
+            if found:
+                compared.differences.extend(found)
+                compared.judged.append((client, category, judgement))
+            done += len(past.history.offences)
+            progress(done, events)
     return compared
 
 

@@ -6,6 +6,7 @@ before that time, and what was done by hand.
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 from heapq import heappush, heappushpop
 from itertools import groupby
@@ -185,18 +186,18 @@ def compare(connection: Connection, question: Question, wanted: int, progress: P
     exemptions = Exemptions(load_exemptions(connection))
     heap: list[tuple[tuple[int, int], int, Compared]] = []
     done = 0
-    pasts = load_pasts(connection, question)
-    for number, (client, of_client) in enumerate(groupby(pasts, key=attrgetter("history.client"))):
-        compared = Compared(client)
-        for past in of_client:
-            judgement = replay(past.history, question.rulebook)
-            _add(outcome, compared, past, judgement, exemptions)
-            done += len(past.history.offences)
-        progress(done, outcome.events)
-        if compared.old.seconds or compared.new.seconds:
-            outcome.kinds[compared.kind] += 1
-        if any(compared.change):
-            (heappush if len(heap) < MOST else heappushpop)(heap, (compared.change, -number, compared))
+    with closing(load_pasts(connection, question)) as pasts:
+        for number, (client, of_client) in enumerate(groupby(pasts, key=attrgetter("history.client"))):
+            compared = Compared(client)
+            for past in of_client:
+                judgement = replay(past.history, question.rulebook)
+                _add(outcome, compared, past, judgement, exemptions)
+                done += len(past.history.offences)
+            progress(done, outcome.events)
+            if compared.old.seconds or compared.new.seconds:
+                outcome.kinds[compared.kind] += 1
+            if any(compared.change):
+                (heappush if len(heap) < MOST else heappushpop)(heap, (compared.change, -number, compared))
     outcome.most = [compared for _, _, compared in sorted(heap, reverse=True)]
     return outcome
 

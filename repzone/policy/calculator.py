@@ -13,7 +13,7 @@ The rules, with t an event's own second and `policy` the one in force at t:
   last and more offences of it have come.
 - Its offence number is 1 + the earlier listings that began in [t - offence_memory, t), neither shadow nor reversed or
   dropped before t, or at t if that ended them; its length is the ladder's for that number.
-- When the client becomes exempt while the listing lasts, it is reversed at that second (a shadow one goes on).
+- When the client becomes exempt while the listing lasts, it is reversed at that second (a shadow one just ends).
 
 Nothing here depends on when it is called: the same events give the same listings in one call or in many.
 """
@@ -237,9 +237,9 @@ def _begin(reached: _Reached, counted: Sequence[_Counted], category: Category, l
     since = at - policy.offence_memory
     number = 1 + sum(since <= began < at and (until is None or at <= until) for began, until in counted)
     expires = at + policy.duration(category, number)
-    if policy.rules(category).shadow:
-        return Decision(at, expires, number, "shadow", version.id, points)
     lift = min((lift for lift in lifted if at < lift < expires), default=None)
+    if policy.rules(category).shadow:
+        return Decision(at, lift or expires, number, "shadow", version.id, points)
     if lift is not None:
         return Decision(at, lift, number, "reversed", version.id, points, counts_until=lift - 1)
     return Decision(at, expires, number, "active", version.id, points)

@@ -26,7 +26,9 @@ FUTURE = 300
 """Seconds that a stamp may be ahead of now; what is further ahead is decided once it is so no more."""
 
 SAMPLES = 5
-"""So many events of a key, category and day (UTC) keep component and detail: the first that come."""
+"""So many events of a key, category and day (UTC) keep component and detail: the first that come, and the first behind
+the end of its last listing.
+"""
 
 PENDING = "repzone_pending"
 """The channel that a commit of new events notifies."""
@@ -220,6 +222,7 @@ def _ask(connection: sa.Connection, cases: Sequence[_Case]) -> dict[int, _Last]:
         "keys": [case.key for _, case, _ in asked],
         "categories": [case.category for _, case, _ in asked],
         "days": [day * _DAY for _, _, day in asked],
+        "newest": [case.events[-1][0].at for _, case, _ in asked],  # as logs are in order
         "first": min(day for _, _, day in asked) * _DAY,
         "last": max(day for _, _, day in asked) * _DAY,
         "samples": SAMPLES,
@@ -279,13 +282,15 @@ def _rows(source_id: int, cases: Sequence[_Case], lasts: dict[int, _Last]) -> It
             yield b"".join((lead, act.kind, binary.smallint(event.count), act.client, late, exempt, sample))
 
 
-def mark_passed_over(connection: sa.Connection, listing_ids: Sequence[int], now: int) -> None:
-    """Have events be late that these listings held until now, and that lie before another which has been decided.
+def mark_passed_over(connection: sa.Connection, ended: Sequence[tuple[int, int]], now: int) -> None:
+    """Have events be late that these listings, each with the end that it had, held until now, and that lie before
+    another which has been decided.
 
     Only a log whose clock is ahead has such.
     """
-    if listing_ids:
-        arrays = {"ids": list(listing_ids), "now": now, "soon": now + FUTURE}
+    if ended:
+        numbers, untils = map(list, zip(*ended, strict=True))
+        arrays = {"ids": numbers, "untils": untils, "now": now, "soon": now + FUTURE}
         connection.execute(_MARK_PASSED_OVER, arrays)
 
 
@@ -327,11 +332,13 @@ SET since = least(pending.since, excluded.since), due = least(pending.due, exclu
 WHERE excluded.since < pending.since OR excluded.due < pending.due""")
 
 # For each key, category and day: listing_key_category_began_key, backward, and the first entries of the day's
-# event_key_category_at_idx. The bounds of all leave the planner only these days' partitions to look at.
+# event_key_category_at_idx, or those behind that listing where there are new ones. The bounds of all leave the planner
+# only these days' partitions to look at.
 _ASK = sa.text(f"""
 SELECT n, seen.count, last.id, extract(epoch FROM last.began)::bigint, extract(epoch FROM last.expires)::bigint
-FROM unnest(CAST(:keys AS inet[]), CAST(:categories AS category[]), CAST(:days AS bigint[]))
-    WITH ORDINALITY AS asked (key, category, day, n)
+FROM unnest(
+    CAST(:keys AS inet[]), CAST(:categories AS category[]), CAST(:days AS bigint[]), CAST(:newest AS bigint[])
+) WITH ORDINALITY AS asked (key, category, day, newest, n)
 LEFT JOIN LATERAL (
     SELECT id, began, expires FROM listing
     WHERE listing.key = asked.key AND listing.category = asked.category AND NOT {VOID} ORDER BY began DESC LIMIT 1
@@ -340,6 +347,7 @@ CROSS JOIN LATERAL (
     SELECT count(*) FROM (
         SELECT FROM event WHERE event.key = asked.key AND event.category = asked.category
             AND at >= to_timestamp(day) AND at < to_timestamp(day + 86400)
+            AND (at >= last.expires OR last.expires > to_timestamp(newest) OR last.expires IS NULL)
             AND at >= to_timestamp(:first) AND at < to_timestamp(:last + 86400)
         LIMIT :samples
     ) AS earlier
@@ -359,10 +367,12 @@ ON CONFLICT (listing_id, reason) DO UPDATE SET
 # listing_key_category_began_key; the partitions of today, or tomorrow.
 _MARK_PASSED_OVER = sa.text(f"""
 UPDATE event SET late = true
-FROM listing AS ended JOIN listing USING (key, category)
-WHERE ended.id = ANY(CAST(:ids AS bigint[])) AND listing.began > ended.began AND listing.began > to_timestamp(:now)
+FROM unnest(CAST(:ids AS bigint[]), CAST(:untils AS bigint[])) AS had (id, until)
+JOIN listing AS ended USING (id) JOIN listing USING (key, category)
+WHERE listing.began > ended.began AND listing.began > to_timestamp(:now)
     AND NOT {VOID} AND event.key = ended.key AND event.category = ended.category
-    AND event.at >= ended.expires AND event.at < listing.began
+    AND event.at >= greatest(ended.expires, ended.began + interval '1 s') AND event.at < to_timestamp(until)
+    AND event.at < listing.began
     AND event.at >= to_timestamp(:now) AND event.at < to_timestamp(:soon) AND NOT late""")  # noqa: S608 - our own words
 
 # The listing that the refusal named is the one that ended last, as in the TXT.

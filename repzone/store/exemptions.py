@@ -2,9 +2,8 @@
 
 The operator's own networks are among them, since ever and for as long as the configuration names them.
 
-Who exempts writes the exemption, locks the serials, and then looks for listings inside it; who lists writes the
-listing, locks the serials, and then looks for exemptions around it (`reverse_exempt`). So nobody stays listed because
-two did not see each other.
+Whoever changes who is exempt has the rules alone (`locks.lock_rules`): nobody stores events or decides meanwhile. What
+has been decided of times from now on, as the clock of a log is ahead, is decided anew.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,15 +12,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from repzone.model import Client, Exemption
+from repzone.model import Client, Exemption, State
 from repzone.reasons import Category
 from repzone.store.acts import Act, store_act, utc
-from repzone.store.changes import add_changes, add_exemption_changes, lock_serials
+from repzone.store.changes import add_changes, add_exemption_changes
 from repzone.store.engine import instant, seconds
-from repzone.store.events import FUTURE, mark_passed_over
+from repzone.store.events import FUTURE
 from repzone.store.locks import lock_acts, lock_own_networks, lock_rules
 from repzone.store.lookup import OWN
-from repzone.store.tables import VOID, exemption
+from repzone.store.tables import VOID, VOIDED, exemption
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +71,12 @@ def store_own_networks(connection: sa.Connection, networks: Iterable[Client], no
     if not added and not ended:
         return Exempted(0, 0, len(held), ())
     lock_acts(connection)
+    lock_rules(connection)
     row = {"added": instant(0), "author": OWN, "comment": "own network"}
     new = _insert(connection, [{"network": network, **row} for network in added])
     gone = exemption.update().where(mine, columns.network.in_(ended)).values(ended=instant(now))
     old = sorted(connection.scalars(gone.returning(columns.id)))
-    _mark_not_exempt(connection, old, now)
-    lifted = _lift(connection, new, now)
+    lifted = _lift(connection, new, old, now)
     number = store_act(
         connection, Act(now, OWN, "configure", OWN, "", {"added": added, "ended": ended, "lifted": len(lifted)})
     )
@@ -104,15 +103,15 @@ def add_exemptions(
     same = len(networks) - len(new) - len(other)
     if not new and not other:
         return Exempted(0, 0, same, ())
+    lock_rules(connection)
     row = {"author": act.author, "ended": None if ended is None else instant(ended)}
     begin = {"added": instant(now), **row}
     numbers = _insert(connection, [{"network": str(one), "comment": networks[one], **begin} for one in new])
     if other:
         replaced = [{"number": number, "words": networks[one], **row} for number, one in sorted(other.items())]
         connection.execute(_REPLACE, replaced)
-        _mark_not_exempt(connection, list(other), now)
     numbers += sorted(other)
-    lifted = _lift(connection, numbers, now, progress)
+    lifted = _lift(connection, numbers, (), now, progress)
     counts = {"new": len(new), "replaced": len(other), "lifted": len(lifted)}
     number = store_act(connection, act, **counts, until=None if ended is None else utc(ended))
     _add_changes(connection, numbers, lifted, now, number)
@@ -122,6 +121,7 @@ def add_exemptions(
 def end_exemption(connection: sa.Connection, network: Client, act: Act) -> int:
     """End the operator's exemption of exactly this network; give how many that were. Own networks stay."""
     lock_acts(connection)
+    lock_rules(connection)
     now = instant(act.at)
     columns = exemption.c
     mine = sa.and_(columns.network == network.to_text(), columns.author != OWN)
@@ -129,17 +129,9 @@ def end_exemption(connection: sa.Connection, network: Client, act: Act) -> int:
     ended = exemption.update().where(mine, lasting).values(ended=sa.func.greatest(columns.added, now))
     numbers = sorted(connection.scalars(ended.returning(columns.id)))
     if numbers:
-        _mark_not_exempt(connection, numbers, act.at)
-        add_exemption_changes(connection, numbers, act.at, store_act(connection, act))
+        changed = _lift(connection, (), numbers, act.at)
+        _add_changes(connection, numbers, changed, act.at, store_act(connection, act))
     return len(numbers)
-
-
-def reverse_exempt(connection: sa.Connection, listing_ids: Sequence[int]) -> int:
-    """Reverse those of these new listings that lie in an exemption which whoever decided had not seen yet.
-
-    The serials must be locked. Gives how many that are.
-    """
-    return connection.execute(_REVERSE_EXEMPT, {"ids": list(listing_ids)}).rowcount
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +139,7 @@ class _Lifted:
     id: int
     client: Client
     category: Category
+    state: State
 
 
 def _insert(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> list[int]:
@@ -168,38 +161,28 @@ def _load_held(
     return {Client.from_text(network): (number, *kept) for network, number, *kept in connection.execute(query)}
 
 
-def _mark_not_exempt(connection: sa.Connection, exemption_ids: Sequence[int], now: int) -> None:
-    """Have clients decided for whose events came in while these exemptions still held, and are of when they do not.
-
-    Those are of the second in which an exemption was ended, or of a log whose clock is ahead.
-    """
-    if exemption_ids:
-        lock_rules(connection)
-        arrays = {"ids": list(exemption_ids), "now": instant(now), "future": FUTURE}
-        connection.execute(_MARK_NOT_EXEMPT, arrays)
-
-
 def _lift(
-    connection: sa.Connection, exemption_ids: Sequence[int], now: int, progress: Progress = _untold
+    connection: sa.Connection,
+    began: Sequence[int],
+    ended: Sequence[int],
+    now: int,
+    progress: Progress = _untold,
 ) -> list[_Lifted]:
-    """Reverse what runs wholly inside these exemptions, held ones too.
-
-    Locks the serials: whoever decided without seeing the exemptions has committed, and is seen.
+    """Reverse what runs wholly inside exemptions that began, held ones too; have what is inside these, or inside those
+    that end, decided anew from now on. Exemptions are given by number; what is different now is given.
     """
-    lock_serials(connection)
-    arguments = {"ids": list(exemption_ids), "now": instant(now)}
+    arguments = {"ids": [*began, *ended], "began": list(began), "now": instant(now), "void": VOIDED, "future": FUTURE}
+    changed = list(connection.execute(_VOID_AHEAD, arguments))
     inside = sorted(set(connection.scalars(_INSIDE, arguments)))
-    lifted: list[_Lifted] = []
     for first in range(0, len(inside), STEP):
         progress(first, len(inside))
-        rows = connection.execute(_REVERSE, {"ids": inside[first : first + STEP], "now": instant(now)})
-        lifted += [_Lifted(number, Client.from_text(key), category) for number, key, category in rows]
-    mark_passed_over(connection, [one.id for one in lifted], now)
-    return sorted(lifted, key=_by_id)
+        changed += connection.execute(_REVERSE, {**arguments, "inside": inside[first : first + STEP]})
+    connection.execute(_MARK, {**arguments, "changed": [number for number, *_ in changed]})
+    return sorted((_Lifted(number, Client.from_text(key), *what) for number, key, *what in changed), key=_by_id)
 
 
 def _named(lifted: Iterable[_Lifted]) -> tuple[tuple[Client, Category], ...]:
-    return tuple(sorted((one.client, one.category) for one in lifted))
+    return tuple(sorted((one.client, one.category) for one in lifted if one.state == "reversed"))
 
 
 def _by_id(one: _Lifted) -> int:
@@ -220,17 +203,35 @@ _REPLACE = (
     .values(comment=sa.bindparam("words"), author=sa.bindparam("author"), ended=sa.bindparam("ended"))
 )
 
-_UNFINISHED = sa.text("""
-SELECT act.id, exemption.id FROM act JOIN exemption ON act.details -> :lifting @> to_jsonb(exemption.id)
-WHERE act.author = :author AND act.details ? :lifting AND exemption.author = :author AND ended IS NULL
-ORDER BY act.id DESC, exemption.id""")
+# Of logs whose clock is ahead; nobody has decided on bans. The range of listing_key_category_began_key, as in _INSIDE.
+_VOID_AHEAD = sa.text(f"""
+UPDATE listing SET state = 'reversed', comment = :void, expires = began, counts_until = coalesce(counts_until, began)
+FROM (
+    SELECT DISTINCT ahead.id FROM exemption
+    CROSS JOIN LATERAL (
+        SELECT id FROM listing
+        WHERE key >= network(network)
+            AND key <= set_masklen(broadcast(network), CASE family(network) WHEN 4 THEN 32 ELSE 128 END)
+            AND category <> 'manual' AND began >= :now AND NOT {VOID}
+        OFFSET 0
+    ) AS ahead
+    WHERE exemption.id = ANY(CAST(:ids AS integer[]))
+) AS found
+WHERE listing.id = found.id
+RETURNING listing.id, key, category, state""")  # noqa: S608 - our own words
 
-# The partitions of today, or tomorrow.
-_MARK_NOT_EXEMPT = sa.text("""
+# Whose listings are others now, and whose events are of when an exemption that ends holds no more: of the partitions of
+# today, or tomorrow.
+_MARK = sa.text("""
 INSERT INTO pending (key, category, since, due)
 SELECT key, category, min(at), greatest(:now, min(at) - make_interval(secs => :future))
-FROM event JOIN exemption ON client <<= network AND at >= ended
-WHERE exemption.id = ANY(CAST(:ids AS integer[])) AND at >= :now AND NOT late AND NOT exempt
+FROM (
+    SELECT key, category, CAST(:now AS timestamptz) AS at FROM listing
+    WHERE id = ANY(CAST(:changed AS bigint[])) AND category <> 'manual'
+    UNION ALL
+    SELECT key, category, at FROM event JOIN exemption ON client <<= network AND at >= ended
+    WHERE exemption.id = ANY(CAST(:ids AS integer[])) AND at >= :now AND NOT late AND NOT exempt
+) AS known
 GROUP BY key, category ORDER BY key, category
 ON CONFLICT (key, category) DO UPDATE
 SET since = least(pending.since, excluded.since), due = least(pending.due, excluded.due)
@@ -245,38 +246,16 @@ CROSS JOIN LATERAL (
         AND key <= set_masklen(broadcast(network), CASE family(network) WHEN 4 THEN 32 ELSE 128 END)
     OFFSET 0
 ) AS inside
-WHERE exemption.id = ANY(CAST(:ids AS integer[])) AND expires > :now AND (ended IS NULL OR began < ended)
-    AND (state IN ('active', 'held') OR (state = 'released' AND began > :now))""")
+WHERE exemption.id = ANY(CAST(:began AS integer[])) AND expires > :now AND state IN ('active', 'held', 'shadow')""")
 
-# listing_pkey. What a sweep has locked has ended; what it has swept since `now` was lifted before. One that was
-# released and begins later is of a log whose clock is ahead.
-# It was decided when this one still counted: listing_key_category_began_key.
-_REVERSE = sa.text(f"""
-UPDATE listing AS lifted SET state = 'reversed', expires = greatest(began, :now), counts_until = greatest(
-    :now - interval '1 s',
-    (SELECT max(began) FROM listing
-    WHERE listing.key = lifted.key AND listing.category = lifted.category AND NOT {VOID})
-)
+# listing_pkey. What a sweep has locked has ended; what it has swept since `now` was lifted before.
+_REVERSE = sa.text("""
+UPDATE listing SET expires = :now,
+    state = CASE WHEN state = 'shadow' THEN state ELSE 'reversed' END,
+    counts_until = CASE WHEN state <> 'shadow' THEN :now - interval '1 s' END
 WHERE id IN (
     SELECT id FROM listing
-    WHERE id = ANY(CAST(:ids AS bigint[])) AND expires > :now
-        AND (state IN ('active', 'held', 'expired') OR (state = 'released' AND began > :now))
+    WHERE id = ANY(CAST(:inside AS bigint[])) AND expires > :now AND state IN ('active', 'held', 'expired', 'shadow')
     FOR NO KEY UPDATE SKIP LOCKED
 )
-RETURNING id, key, category""")  # noqa: S608 - our own words
-
-# exemption_network_idx, once for each length that exemptions have.
-_REVERSE_EXEMPT = sa.text("""
-WITH lengths AS MATERIALIZED (
-    SELECT DISTINCT family(network) AS family, masklen(network) AS length FROM exemption
-)
-UPDATE listing SET state = 'reversed', expires = greatest(began, since), counts_until = since - interval '1 s'
-FROM (
-    SELECT listing.id, min(added) AS since
-    FROM listing JOIN lengths ON lengths.family = family(key) AND length <= masklen(key)
-    JOIN exemption ON network = network(set_masklen(key, length))::inet
-    WHERE listing.id = ANY(CAST(:ids AS bigint[])) AND state = 'active'
-        AND added < expires AND (ended IS NULL OR ended > began)
-    GROUP BY listing.id
-) AS exempt
-WHERE listing.id = exempt.id""")
+RETURNING id, key, category, state""")

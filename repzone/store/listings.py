@@ -18,7 +18,6 @@ from repzone.reasons import COUNTED, Category
 from repzone.store.changes import add_changes, lock_serials
 from repzone.store.engine import instant
 from repzone.store.events import FUTURE
-from repzone.store.exemptions import reverse_exempt
 from repzone.store.tables import VOID, listing, listing_evidence, listing_sample, spared
 
 Key = tuple[str, Category]
@@ -133,7 +132,6 @@ def add_decisions(
     made = [Made(case.client, case.category, decision, now) for case, decision in decisions]
     numbers = add_listings(connection, made)
     lock_serials(connection)
-    reverse_exempt(connection, numbers)
     held = _hold(connection, numbers, brake, now)
     add_changes(connection, numbers, now)
     return held

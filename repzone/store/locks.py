@@ -43,13 +43,13 @@ def lock_acts(connection: sa.Connection) -> None:
 
 
 def hold_rules(connection: sa.Connection) -> None:
-    """Keep policies from being loaded, and exemptions from being ended, until this transaction ends.
+    """Keep policies from being loaded, and exemptions from being made or ended, until this transaction ends.
 
-    Do it before you read them to store events by them.
+    Do it before you read them, to store events by them or to decide.
     """
     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock_shared({_RULES})")
 
 
 def lock_rules(connection: sa.Connection) -> None:
-    """Wait for all who store events by the rules they know, and let no others begin until this transaction ends."""
+    """Wait for all who store or decide by the rules they know, and let no others begin until this transaction ends."""
     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_RULES})")

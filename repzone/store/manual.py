@@ -168,9 +168,9 @@ def end_listings(
     One that somebody has just ended in that way, or whose end has just come, is left.
     """
     arguments = {"ids": list(listing_ids), "state": state, "from": _ENDED_FROM[state], "now": instant(now)}
-    ended = [(number, category) for number, category in connection.execute(_END, arguments)]
-    mark_passed_over(connection, [number for number, _ in ended], now)
-    return ended
+    ended = connection.execute(_END, arguments).all()
+    mark_passed_over(connection, [(number, until) for number, _, until in ended if until > now], now)
+    return [(number, category) for number, category, _ in ended]
 
 
 _ENDED_FROM: Mapping[State, list[State]] = {
@@ -254,15 +254,17 @@ WHERE excluded.since < pending.since OR excluded.due < pending.due""")
 # listing_key_category_began_key.
 _END = sa.text(f"""
 UPDATE listing AS ended SET state = CAST(:state AS listing_state),
-    expires = CASE WHEN expires > :now THEN greatest(began, :now) ELSE expires END,
+    expires = CASE WHEN until > :now THEN greatest(began, :now) ELSE until END,
     counts_until = CASE WHEN :state <> 'released' THEN greatest(
-        CASE WHEN expires > :now THEN :now - interval '1 s' ELSE :now END,
+        CASE WHEN until > :now THEN :now - interval '1 s' ELSE :now END,
         (SELECT max(listing.began) FROM listing
         WHERE listing.key = ended.key AND listing.category = ended.category AND NOT {VOID})
     ) END
-WHERE id IN (
-    SELECT id FROM listing WHERE id = ANY(CAST(:ids AS bigint[])) AND state = ANY(CAST(:from AS listing_state[]))
+FROM (
+    SELECT id, expires AS until FROM listing
+    WHERE id = ANY(CAST(:ids AS bigint[])) AND state = ANY(CAST(:from AS listing_state[]))
         AND (state <> 'active' OR expires > :now OR :state = 'reversed')
     ORDER BY id FOR NO KEY UPDATE
-)
-RETURNING id, category""")  # noqa: S608 - our own words
+) AS had
+WHERE ended.id = had.id
+RETURNING ended.id, category, extract(epoch FROM until)::bigint""")  # noqa: S608 - our own words

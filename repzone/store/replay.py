@@ -4,7 +4,7 @@ One statement has PostgreSQL sort and pack everything, so that a row is all ther
 is sent is a few octets an event. Clients whose points of the whole time are below the threshold are left out.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from struct import Struct
 from typing import Any
@@ -86,8 +86,9 @@ def count_spared(connection: sa.Connection, since: int) -> dict[Category, int]:
     return {category: clients for category, clients in connection.execute(query)}
 
 
-def load_pasts(connection: sa.Connection, question: Question) -> Iterator[Past]:
-    """Give every client and category that can have listings, or has, in the order of their keys.
+def load_pasts(connection: sa.Connection, question: Question) -> Generator[Past, None, None]:
+    """Give every client and category that can have listings, or has, in the order of their keys. Close it: until then
+    nothing else can be asked.
 
     The transaction sees one state of the database only if it is REPEATABLE READ, or its clients are locked.
     """
@@ -97,10 +98,14 @@ def load_pasts(connection: sa.Connection, question: Question) -> Iterator[Past]:
     raw = connection.connection.driver_connection
     assert isinstance(raw, psycopg.Connection)  # noqa: S101 - the driver that engine.connect names
     statement = f"COPY ({_statement(question)}) TO STDOUT (FORMAT BINARY)"
-    with raw.cursor() as cursor, cursor.copy(statement, _arguments(question, exempt)) as rows:
-        rows.set_types(_TYPES)
-        for row in rows.rows():
-            yield reader.read(*row)
+    try:
+        with raw.cursor() as cursor, cursor.copy(statement, _arguments(question, exempt)) as rows:
+            rows.set_types(_TYPES)
+            for row in rows.rows():
+                yield reader.read(*row)
+    except KeyboardInterrupt:  # it may leave the connection amid the COPY, where nothing can be rolled back
+        connection.invalidate()
+        raise
 
 
 _TYPES = ("bytea", "text", "bytea", "int8[]", "int8[]", "int8[]", "bool")
@@ -343,16 +348,24 @@ CROSS JOIN LATERAL (
 ) AS traffic
 ORDER BY key, category"""  # noqa: S608 - our own words
 
-# What became of listings by hand; listing_change_at_idx. What was done to one whose begin was still to come, as the
-# clock of its log is ahead, was done at its begin: it ends there.
-_ACTS = sa.text("""
+# What became of listings by hand, and is not told by exemptions: listing_change_at_idx. What was done to one whose
+# begin was still to come, as the clock of its log is ahead, was done at its begin: it ends there. It falls when that is
+# decided anew, since exemptions are others.
+_EXEMPTING = "ARRAY['configure', 'allow add', 'allow import', 'allow remove']"
+_ACTS = sa.text(f"""
 SELECT change.key, change.category, extract(epoch FROM greatest(change.at, change.began))::bigint, change.state,
     extract(epoch FROM change.began)::bigint, extract(epoch FROM change.expires)::bigint,
     extract(epoch FROM listing.counts_until)::bigint
 FROM listing_change AS change
+JOIN act ON act.id = change.act_id
 LEFT JOIN listing ON listing.id = change.listing_id
-LEFT JOIN act ON act.id = change.act_id
 WHERE change.at >= to_timestamp(:since) AND change.at <= to_timestamp(:until)
     AND change.state IN ('released', 'reversed', 'dropped') AND change.category <> 'manual'
-    AND change.began >= to_timestamp(:since) AND act.verb IS DISTINCT FROM 'rebuild'
-ORDER BY greatest(change.at, change.began), change.serial""")
+    AND change.began >= to_timestamp(:since)
+    AND act.verb <> 'rebuild' AND act.verb <> ALL({_EXEMPTING})
+    AND NOT EXISTS (
+        SELECT FROM listing_change AS again JOIN act AS exempting ON exempting.id = again.act_id
+        WHERE again.listing_id = change.listing_id AND again.serial > change.serial
+            AND again.at <= again.began AND exempting.verb = ANY({_EXEMPTING})
+    )
+ORDER BY greatest(change.at, change.began), change.serial""")  # noqa: S608 - our own words

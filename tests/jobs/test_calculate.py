@@ -264,6 +264,21 @@ def test_the_five_newest_lines_that_led_to_a_listing_outlive_the_events(engine: 
     assert rows(engine, "SELECT reason::text, count FROM listing_evidence") == [("timeout", 10)]
 
 
+def test_a_second_listing_of_a_day_has_its_lines_too(engine: Engine) -> None:
+    policy(engine, SHORT)
+    world = World(engine)
+    for name in ("one", "two"):
+        for n in range(12):
+            store(engine, [Event(world.now, Client.from_text("192.0.2.1"), "timeout", 1, "", f"{name} {n}")], world.now)
+            world.calculate(None)
+            world.now += 1
+        world.now += 7200
+    samples = "SELECT offence, detail FROM listing_sample JOIN listing ON listing_id = listing.id ORDER BY at"
+    kept = rows(engine, samples)
+    assert kept == [(number + 1, f"{name} {n}") for number, name in enumerate(("one", "two")) for n in range(5)]
+    assert rows(engine, "SELECT count(*) FROM event WHERE detail <> ''") == [(10,)]
+
+
 def test_lines_that_weighed_nothing_are_not_among_those_that_led_to_a_listing(engine: Engine) -> None:
     policy(engine, SHORT + "[weights]\ngreylisted = 0")
     one = Client.from_text("192.0.2.1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -19,6 +20,7 @@ from repzone.store.policies import load_rulebook
 from repzone.store.replay import load_pasts
 from repzone.store.retention import store_pruned
 from tests.jobs.histories import HOUR, POLICIES, SHORT, START, STEPS, Step, World
+from tests.store.acts import join, start, wait_for_lock
 
 SOAK = os.environ.get("REPZONE_SOAK") == "1"
 database = settings(max_examples=400 if SOAK else 25, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -188,6 +190,34 @@ HISTORIES: dict[str, list[Step]] = {
         *((1, "exempt", (ADDRESS, 60)), (1, "log", AHEAD), (0, "calculate", None), (1, "exempt", (ADDRESS, None))),
         *((600, "unexempt", 0), (1, "log", BURST)),
     ],
+    "a client was exempt for a while, and the log was ahead within the listing that was lifted": [
+        *((1, "log", [(-30, ADDRESS, "unknown_recipient", 6), *BURST]), (1, "calculate", None)),
+        (0, "exempt", ("192.0.2.0/30", 20)),
+    ],
+    "a client was exempt until after an offence that led to a listing, of a log whose clock was ahead": [
+        *(
+            (1, "log", [(-200, ADDRESS, "unknown_recipient", 3), (-30, ADDRESS, "unknown_recipient", 3)]),
+            (1, "log", BURST),
+        ),
+        *((1, "calculate", None), (1, "exempt", (ADDRESS, 60))),
+    ],
+    "two listings of a log whose clock was ahead were released, then false": [
+        *((3, "log", [(-200, ADDRESS, "unknown_recipient", 6)]), (0, "log", [(-299, ADDRESS, "unknown_recipient", 6)])),
+        *((3, "calculate", None), (1, "act", ("release", 0)), (1, "calculate", None), (0, "act", ("false", 8))),
+    ],
+    "a listing was false before its begin, and an exemption ended, so that it is decided anew": [
+        *((1, "log", [(-30, *PART[0][1:])]), (0, "exempt", ("2001:db8:1:2::/64", 20)), (2, "calculate", None)),
+        *(
+            (0, "act", ("false", 0)),
+            (6, "unexempt", 0),
+            (3, "calculate", None),
+            (20, "exempt", ("2001:db8:1::/48", 20)),
+        ),
+    ],
+    "a network in shadow was our own for a while": [
+        *((1, "policy", POLICIES[5]), (3, "log", [(-1, *PART[0][1:])]), (0, "calculate", None)),
+        *((2, "own", ["2001:db8:1::/48"]), (1, "log", [(-200, *PART[0][1:])]), (0, "own", [])),
+    ],
     "the brake held a listing and it was dropped": [
         *((1, "policy", POLICIES[3]), (1, "log", BURST), (1, "log", [(0, "192.0.2.2", "unknown_recipient", 6)])),
         *((1, "calculate", None), (1, "act", ("drop", 0)), (60, "log", BURST), (60, "log", BURST)),
@@ -205,27 +235,31 @@ def test_what_happened_is_found_again_when(engine: Engine, steps: list[Step]) ->
     assert stored
 
 
-def test_a_policy_that_is_loaded_while_a_calculator_has_read_the_others_judges_what_comes_then(
+def test_a_policy_waits_for_a_calculator_that_has_read_the_others_and_judges_what_comes_then(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = World(engine)
     world.policy(SHORT)
     world.now += 60
     world.log([(60, "192.0.2.9", "unknown_recipient", 6)])
-    loaded: list[object] = []
+    threads: list[threading.Thread] = []
+
+    def change() -> None:
+        world.policy(SHORT.replace("threshold = 6", "threshold = 9"))
+        world.log(BURST)
 
     def load(connection: Connection) -> object:
         rulebook = load_rulebook(connection)
-        if not loaded:
-            world.policy(SHORT.replace("threshold = 6", "threshold = 9"))
-            world.log(BURST)
-        loaded.append(rulebook)
+        if not threads:
+            threads.extend(start(change))
+            wait_for_lock(engine, threads[0])
         return rulebook
 
     monkeypatch.setattr(calculate, "load_rulebook", load)
     world.calculate(None)
-    assert len(loaded) > 1
+    join(threads)
     world.now += 1
+    world.calculate(None)
     stored, found = both(engine, START - 86_400, world.now)
     assert found == stored
 
@@ -260,6 +294,20 @@ def test_clients_that_delivered_clean_mail_are_counted_apart_and_who_is_spared_t
     assert (old.clients, old.delivered, old.spared) == (1, 1, 0)
     assert (new.clients, new.delivered, new.spared) == (0, 0, 1)
     assert [one.delivered for one in found.most] == [True]
+
+
+def test_a_fault_amid_it_is_told_and_nothing_waits_for_the_database(engine: Engine) -> None:
+    world = World(engine)
+    world.run([(1, "log", BURST), (1, "calculate", None)])
+
+    def fail(*_: int) -> None:
+        raise ZeroDivisionError
+
+    def run() -> None:
+        with pytest.raises(ZeroDivisionError):
+            simulate.run(engine, parse(SHORT, "x"), START - 86_400, world.now, 30 * 86_400, progress=fail)
+
+    join(start(run))
 
 
 def test_another_prefix_length_makes_other_clients_of_the_same_addresses(engine: Engine) -> None:

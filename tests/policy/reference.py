@@ -65,8 +65,8 @@ def bans(
         length = max(policy.min_duration, min(policy.max_duration, length))
         state: State = "shadow" if rules.shadow else "active"
         for lift in sorted(lifted):
-            if t < lift < t + length and state != "shadow":
-                length, state = lift - t, "reversed"
+            if t < lift < t + length:
+                length, state = lift - t, "shadow" if state == "shadow" else "reversed"
         evidence = [offence for offence, _ in counting]
         evidence += [o for o, weight in weights if weight > 0 and t < o.at < t + length]
         reasons: dict[str, int] = {}
