@@ -15,6 +15,7 @@ def upgrade() -> None:
 UPDATE event SET exempt = true FROM exemption
 WHERE family(network) = 6 AND client <<= network AND network << key
     AND at >= added AND (ended IS NULL OR at < ended)""")
+    op.execute("UPDATE event SET exempt = true WHERE client <<= '::/127' AND key >> '::/127'")
 
 
 def downgrade() -> None:

@@ -101,7 +101,8 @@ def _do(act: Act, made: dict[int, Decision], unmeant: frozenset[int]) -> None:
     """Do an act to the listings that it means."""
     for one in made.values():
         lasted = one.began < act.ended and one.expires > act.began and one.began not in unmeant
-        if not (lasted or one.began == act.began) or (act.state == "released" and one.expires <= act.at):
+        gone = act.state == "released" and one.expires <= act.at and one.began != act.began
+        if gone or not (lasted or one.began == act.began):
             continue
         expires = min(one.expires, act.at)
         # Not undone yet: by an exemption that is still to come. What was done to a listing itself is known.

@@ -202,7 +202,7 @@ class _Acts:
 
 def _load_acts(connection: sa.Connection, question: Question) -> _Acts:
     acts = _Acts(_shortest(question))
-    arguments = {"since": question.since, "until": question.until}
+    arguments = {"since": question.since, "early": question.since - FUTURE, "until": question.until}
     for key, category, *done in connection.execute(_ACTS, arguments):
         acts.add(Client.from_text(key), category, Act(*done))
     return acts
@@ -350,7 +350,7 @@ ORDER BY key, category"""  # noqa: S608 - our own words
 
 # What became of listings by hand, and is not told by exemptions: listing_change_at_idx. What was done to one whose
 # begin was still to come, as the clock of its log is ahead, was done at its begin: it ends there. It falls when that is
-# decided anew, since exemptions are others.
+# void or decided anew since.
 _EXEMPTING = "ARRAY['configure', 'allow add', 'allow import', 'allow remove']"
 _ACTS = sa.text(f"""
 SELECT change.key, change.category, extract(epoch FROM greatest(change.at, change.began))::bigint, change.state,
@@ -359,13 +359,15 @@ SELECT change.key, change.category, extract(epoch FROM greatest(change.at, chang
 FROM listing_change AS change
 JOIN act ON act.id = change.act_id
 LEFT JOIN listing ON listing.id = change.listing_id
-WHERE change.at >= to_timestamp(:since) AND change.at <= to_timestamp(:until)
+WHERE change.at >= to_timestamp(:early) AND change.at <= to_timestamp(:until)
     AND change.state IN ('released', 'reversed', 'dropped') AND change.category <> 'manual'
     AND change.began >= to_timestamp(:since)
     AND act.verb <> 'rebuild' AND act.verb <> ALL({_EXEMPTING})
     AND NOT EXISTS (
-        SELECT FROM listing_change AS again JOIN act AS exempting ON exempting.id = again.act_id
-        WHERE again.listing_id = change.listing_id AND again.serial > change.serial
-            AND again.at <= again.began AND exempting.verb = ANY({_EXEMPTING})
+        SELECT FROM listing_change AS again LEFT JOIN act AS other ON other.id = again.act_id
+        WHERE again.listing_id = change.listing_id AND again.serial > change.serial AND (
+            again.act_id IS NULL OR again.state IN ('active', 'held', 'shadow')
+            OR (again.at <= again.began AND other.verb = ANY({_EXEMPTING}))
+        )
     )
 ORDER BY greatest(change.at, change.began), change.serial""")  # noqa: S608 - our own words

@@ -218,6 +218,15 @@ HISTORIES: dict[str, list[Step]] = {
         *((1, "policy", POLICIES[5]), (3, "log", [(-1, *PART[0][1:])]), (0, "calculate", None)),
         *((2, "own", ["2001:db8:1::/48"]), (1, "log", [(-200, *PART[0][1:])]), (0, "own", [])),
     ],
+    "a listing was released in the second in which its client became exempt": [
+        *((1, "log", BURST), (1, "calculate", None), (60, "act", ("release", 0)), (0, "exempt", (ADDRESS, 60))),
+        *((HOUR, "log", BURST), (1, "calculate", None)),
+    ],
+    "a listing was released before its begin, decided anew as an exemption ended, and released again": [
+        *((1, "log", [(-200, ADDRESS, "unknown_recipient", 6)]), (1, "calculate", None), (1, "act", ("release", 0))),
+        *((1, "exempt", (ADDRESS, None)), (1, "unexempt", 0), (1, "calculate", None), (400, "act", ("release", 0))),
+        (2 * HOUR, "log", BURST),
+    ],
     "the brake held a listing and it was dropped": [
         *((1, "policy", POLICIES[3]), (1, "log", BURST), (1, "log", [(0, "192.0.2.2", "unknown_recipient", 6)])),
         *((1, "calculate", None), (1, "act", ("drop", 0)), (60, "log", BURST), (60, "log", BURST)),
@@ -233,6 +242,14 @@ def test_what_happened_is_found_again_when(engine: Engine, steps: list[Step]) ->
     stored, found = both(engine, START - 86_400, world.now)
     assert found == stored
     assert stored
+
+
+def test_what_was_released_before_its_begin_is_so_when_it_is_replayed_from_between(engine: Engine) -> None:
+    world = World(engine)
+    world.run([(1, "log", AHEAD[:1]), (1, "calculate", None), (1, "act", ("release", 0)), (300, "calculate", None)])
+    stored, found = both(engine, START + 50, world.now)
+    assert found == stored
+    assert [began == expires for _, _, began, expires, *_ in stored] == [True]
 
 
 def test_a_policy_waits_for_a_calculator_that_has_read_the_others_and_judges_what_comes_then(

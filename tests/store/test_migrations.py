@@ -182,7 +182,8 @@ FROM (VALUES
     (4, '2026-09-21 13:00:00+00', '2001:db8::/64', '2001:db8::2'),
     (5, '2026-09-21 13:00:00+00', '2001:db8::/64', '2001:db8::3'),
     (6, '2026-09-21 13:00:00+00', '2001:db8:1::/64', '2001:db8:1::1'),
-    (7, '2026-09-21 13:00:00+00', '192.0.2.7', '192.0.2.7')
+    (7, '2026-09-21 13:00:00+00', '192.0.2.7', '192.0.2.7'),
+    (8, '2026-09-21 13:00:00+00', '::/64', '::1')
 ) AS made (n, at, key, client);
 """
 
@@ -196,7 +197,7 @@ def test_what_came_in_while_a_part_of_its_key_was_exempt_says_so(database_url: s
             connection.exec_driver_sql(EXEMPT)
         upgrade(engine, SCRIPTS)
         with engine.connect() as connection:
-            assert connection.scalars(text("SELECT count FROM event WHERE exempt ORDER BY count")).all() == [2, 4]
+            assert connection.scalars(text("SELECT count FROM event WHERE exempt ORDER BY count")).all() == [2, 4, 8]
     finally:
         engine.dispose()
 
