@@ -94,7 +94,7 @@ def decide(engine: Engine, rulebook: Rulebook, at: int) -> float:
 def replay(engine: Engine) -> tuple[simulate.Outcome, float, float]:
     """Simulate over all that is stored; give what was found, seconds of our own CPU time and of the clock."""
     began, clock = process_time(), perf_counter()
-    found = simulate.run(engine, parse(OTHER, "other"), START, START + DAYS * DAY, DAYS * DAY)
+    found = simulate.run(engine, parse(OTHER, "other"), START, START + DAYS * DAY)
     return found, process_time() - began, perf_counter() - clock
 
 

@@ -130,7 +130,7 @@ def simulate(
     with _opened(settings) as engine:
         _load_rulebook(engine)
         with event_bar() as progress:
-            outcome = job.run(engine, other, start, now, settings.event_retention, progress)
+            outcome = job.run(engine, other, start, now, progress)
     if output is Output.json:
         print_objects(outcome)
     else:

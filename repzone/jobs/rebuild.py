@@ -56,18 +56,17 @@ def run(
     engine: Engine,
     since: int,
     now: int,
-    retention: int,
     act: Act | None = None,
     progress: Callable[[int, int], None] = lambda done, events: None,
 ) -> Outcome:
     """Find what is different since an instant; with an act, which says who wants it, make it so.
 
-    `progress` is told how many events are done, and of how many. Events are kept for `retention` seconds.
+    `progress` is told how many events are done, and of how many.
     """
     with answering():
         with engine.connect() as connection:
             connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-            question = make_question(connection, None, since, now, retention)
+            question = make_question(connection, None, since, now)
             found = _compare(connection, question, progress).differences
         if act is not None and found:
             with engine.begin() as connection:

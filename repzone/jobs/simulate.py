@@ -16,13 +16,13 @@ from typing import Literal, NamedTuple
 from repzone.model import Client, Exemptions
 from repzone.policy.calculator import Decision, Judgement
 from repzone.policy.replay import replay
-from repzone.policy.rules import DAY, Policy, Rulebook, Version
+from repzone.policy.rules import Policy, Rulebook, Version
 from repzone.reasons import COUNTED, Category
 from repzone.store.engine import Connection, Engine, answering
 from repzone.store.exemptions import load_exemptions
 from repzone.store.policies import load_rulebook
 from repzone.store.replay import Past, Question, Stored, count_events, count_spared, load_pasts
-from repzone.store.retention import find_horizon, last_pruned
+from repzone.store.retention import find_events_from
 
 SIDES = ("old", "new")
 """What there is, and what would have been."""
@@ -138,30 +138,27 @@ def run(
     policy: Policy | None,
     since: int,
     now: int,
-    retention: int,
     progress: Progress = lambda done, events: None,
 ) -> Outcome:
     """Replay what happened since an instant as if this policy had come in force then.
 
     Without a policy it is the ones that were in force, each in its time: then nothing is different, unless events were
-    purged. Where events were pruned, which are kept for `retention` seconds, it begins at the first instant for which
-    all are there.
+    purged. Where events were pruned it begins at the first instant for which all are there.
     """
     with answering(), engine.connect() as connection:
         connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        question = make_question(connection, policy, since, now, retention)
+        question = make_question(connection, policy, since, now)
         return compare(connection, question, since, progress)
 
 
-def make_question(connection: Connection, policy: Policy | None, since: int, now: int, retention: int) -> Question:
+def make_question(connection: Connection, policy: Policy | None, since: int, now: int) -> Question:
     """Put the policy in force at an instant, or at the first one for which all events are there."""
     running = load_rulebook(connection)
-    pruned = last_pruned(connection)
-    if pruned is not None:
-        horizon = find_horizon(running, pruned, retention, 0)
+    events_from = find_events_from(connection)
+    if events_from is not None:
         rulebook = running if policy is None else take_over(running, policy, since)
         reach = max(rulebook.reach(category) for category in COUNTED)
-        since = min(now, max(since, horizon.events // DAY * DAY + reach))
+        since = min(now, max(since, events_from + reach))
     return Question(since, now, running if policy is None else take_over(running, policy, since), running)
 
 

@@ -37,6 +37,7 @@ from repzone.store.retention import (
     prune_listings,
     prune_rows,
     pruning,
+    store_events_from,
     store_pruned,
 )
 
@@ -155,6 +156,7 @@ def prune(
         if dry_run:
             pruner.count()
             return outcome
+        store_events_from(connection, horizon.events // DAY * DAY)
         pruner.drop_days()
         pruner.drop_rows()
         if not outcome.left:

@@ -103,6 +103,16 @@ def store_pruned(connection: sa.Connection, now: int) -> None:
     connection.execute(_PRUNED, {"now": instant(now)})
 
 
+def find_events_from(connection: sa.Connection) -> int | None:
+    """Give the instant from which on all events are there; None when none were ever dropped."""
+    return connection.scalar(sa.select(seconds(sweep.c.events_from)))
+
+
+def store_events_from(connection: sa.Connection, events_from: int) -> None:
+    """Note that events before an instant may be gone: do it before they go. However long they are kept later on."""
+    connection.execute(_EVENTS_FROM, {"events_from": instant(events_from)})
+
+
 def load_days(connection: sa.Connection) -> list[Day]:
     """Give the days of events that there are, the earliest first; also what an interrupted prune left."""
     return [
@@ -205,6 +215,10 @@ UPDATE listing SET state = 'expired' WHERE id IN (
 
 _PRUNED = sa.text("""
 INSERT INTO sweep (pruned) VALUES (:now) ON CONFLICT (single) DO UPDATE SET pruned = greatest(sweep.pruned, :now)""")
+
+_EVENTS_FROM = sa.text("""
+INSERT INTO sweep (events_from) VALUES (:events_from)
+ON CONFLICT (single) DO UPDATE SET events_from = greatest(sweep.events_from, excluded.events_from)""")
 
 _DAYS = sa.text("""
 SELECT relname, pg_total_relation_size(pg_class.oid), inhrelid IS NOT NULL, coalesce(inhdetachpending, false)

@@ -294,6 +294,7 @@ sweep = sa.Table(
     "sweep",
     metadata,
     sa.Column("single", sa.Boolean, primary_key=True, server_default=sa.true()),
-    sa.Column("pruned", Instant, nullable=False),
+    sa.Column("pruned", Instant, nullable=True),
+    sa.Column("events_from", Instant, nullable=True),  # before that days were dropped, as long as they were kept then
     sa.CheckConstraint("single", name="single"),
 )

@@ -10,14 +10,13 @@ import pytest
 from hypothesis import given
 from sqlalchemy import text
 
-from repzone.jobs import calculate, rebuild
+from repzone.jobs import calculate, rebuild, sweep
 from repzone.store.engine import Engine
 from repzone.store.purge import Faulty, purge
-from tests.jobs.histories import HOUR, START, STEPS, Step, World
+from tests.jobs.histories import HOUR, SHORT, START, STEPS, Step, World
 from tests.jobs.test_simulate import ADDRESS, BURST, both, database
 
 BEFORE = START - 86_400
-MONTH = 30 * 86_400
 WRONG = [(0, ADDRESS, "pregreet", 2)]
 
 
@@ -29,12 +28,12 @@ def purge_reason(world: World, reason: str) -> int:
 def correct(world: World) -> list[str]:
     """Rebuild, and give what was different."""
     world.now += 1
-    found = rebuild.run(world.engine, BEFORE, world.now, MONTH, world.said("rebuild")).differences
+    found = rebuild.run(world.engine, BEFORE, world.now, world.said("rebuild")).differences
     return [one.kind for one in found]
 
 
 def different(world: World) -> list[rebuild.Difference]:
-    return rebuild.run(world.engine, BEFORE, world.now, MONTH).differences
+    return rebuild.run(world.engine, BEFORE, world.now).differences
 
 
 def rows(engine: Engine, query: str) -> list[tuple[Any, ...]]:
@@ -155,6 +154,46 @@ def test_a_void_listing_makes_nothing_late(engine: Engine) -> None:
     assert [row[0] for row in listings(world)] == ["active", "reversed"]
 
 
+DAY = 86_400
+KEPT = sweep.Retention(30 * DAY, 365 * DAY)
+
+
+@pytest.fixture
+def months(engine: Engine) -> World:
+    """A world in which the address was listed every ten days, for seventy days."""
+    world = World(engine)
+    world.policy(SHORT)
+    for _ in range(8):
+        world.log(BURST)
+        world.calculate(None)
+        world.now += 10 * DAY
+    sweep.expire_ended(engine, lambda: world.now)
+    return world
+
+
+def test_what_was_listed_for_pruned_events_stays_also_when_events_are_to_be_kept_longer_from_now_on(
+    months: World,
+) -> None:
+    engine = months.engine
+    assert sweep.prune(engine, lambda: months.now, KEPT).days
+    sweep.prune(engine, lambda: months.now, sweep.Retention(90 * DAY, 365 * DAY))
+    assert different(months) == []
+
+
+def test_what_was_listed_for_pruned_events_stays_also_when_pruning_was_stopped_between(months: World) -> None:
+    class Soon(threading.Event):
+        left = 5
+
+        def is_set(self) -> bool:
+            self.left -= 1
+            return self.left < 0
+
+    outcome = sweep.prune(months.engine, lambda: months.now, KEPT, Soon())
+    assert outcome.days
+    assert outcome.left
+    assert different(months) == []
+
+
 def test_without_an_act_nothing_is_changed(world: World) -> None:
     purge_reason(world, "pregreet")
     before = listings(world), rows(world.engine, "SELECT * FROM listing_change")
@@ -180,7 +219,7 @@ def test_calculators_and_logs_go_on_while_it_is_rebuilt(world: World) -> None:
     for thread in threads:
         thread.start()
     for _ in range(3):
-        rebuild.run(world.engine, BEFORE, world.now, MONTH, world.said("rebuild"))
+        rebuild.run(world.engine, BEFORE, world.now, world.said("rebuild"))
     for thread in threads:
         thread.join(60)
     assert faults == []

@@ -18,7 +18,7 @@ from repzone.store.engine import Connection, Engine
 from repzone.store.exemptions import load_exemptions
 from repzone.store.policies import load_rulebook
 from repzone.store.replay import load_pasts
-from repzone.store.retention import store_pruned
+from repzone.store.retention import store_events_from
 from tests.jobs.histories import HOUR, POLICIES, SHORT, START, STEPS, Step, World
 from tests.store.acts import join, start, wait_for_lock
 
@@ -34,7 +34,7 @@ def both(engine: Engine, since: int, now: int) -> tuple[list[Bounds], list[Bound
     stored: list[Bounds] = []
     found: list[Bounds] = []
     with engine.connect() as connection:
-        question = simulate.make_question(connection, None, since, now, 30 * 86_400)
+        question = simulate.make_question(connection, None, since, now)
         exemptions = Exemptions(load_exemptions(connection))
         for past in load_pasts(connection, question):
             client, category = past.history.client, past.history.category
@@ -283,7 +283,7 @@ def test_a_policy_waits_for_a_calculator_that_has_read_the_others_and_judges_wha
 
 def simulated(world: World, words: str, since: int = START - 86_400) -> simulate.Outcome:
     policy = parse(words, "other.toml")
-    return simulate.run(world.engine, policy, since, world.now, 30 * 86_400)
+    return simulate.run(world.engine, policy, since, world.now)
 
 
 def test_both_sides_are_counted_by_category_and_by_what_becomes_of_a_client(engine: Engine) -> None:
@@ -322,7 +322,7 @@ def test_a_fault_amid_it_is_told_and_nothing_waits_for_the_database(engine: Engi
 
     def run() -> None:
         with pytest.raises(ZeroDivisionError):
-            simulate.run(engine, parse(SHORT, "x"), START - 86_400, world.now, 30 * 86_400, progress=fail)
+            simulate.run(engine, parse(SHORT, "x"), START - 86_400, world.now, progress=fail)
 
     join(start(run))
 
@@ -355,8 +355,8 @@ def test_where_events_were_pruned_it_begins_where_all_are_there(engine: Engine) 
     world = World(engine)
     world.run([(1, "log", BURST), (1, "calculate", None)])
     with engine.begin() as connection:
-        store_pruned(connection, world.now)
-    found = simulate.run(engine, None, START - 90 * 86_400, world.now, 30 * 86_400)
+        store_events_from(connection, (world.now - 30 * 86_400) // 86_400 * 86_400)
+    found = simulate.run(engine, None, START - 90 * 86_400, world.now)
     first = (world.now - 30 * 86_400) // 86_400 * 86_400
     assert (found.wanted, found.since) == (START - 90 * 86_400, first + 6 * HOUR)
-    assert simulate.run(engine, None, START, world.now, 30 * 86_400).since == START
+    assert simulate.run(engine, None, START, world.now).since == START

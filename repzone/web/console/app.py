@@ -36,7 +36,7 @@ def build_console(
     """Make the application; ConfigError when nothing says who may come in. `engine` gives one that can write."""
     access = Access(load_console_token(settings), settings.console_user_header, settings.trusted_proxies)
     logs = frozenset((settings.host, str(live_path(Path(name).resolve()))) for name in settings.logs)
-    desk = Desk(engine, site, clock, access, settings.state_dir, settings.event_retention, logs)
+    desk = Desk(engine, site, clock, access, settings.state_dir, logs)
     front, policy = Front(desk), PolicyRoom(Trials())
     views: dict[str, Handler] = {
         "/": front.show,

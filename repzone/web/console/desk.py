@@ -83,7 +83,6 @@ class Desk:
     clock: Clock
     access: Access
     folder: Path
-    retention: int
     logs: frozenset[tuple[str, str]]
     templates: Environment = field(default_factory=_environment)
 

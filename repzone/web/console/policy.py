@@ -43,7 +43,7 @@ class PolicyRoom:
         if self._trials.busy:
             return await self._rules(desk, text, since, "another simulation runs at this moment; try again later")
         trial = Trial(new_id(), text, since, person.name)
-        self._trials.start(desk.database(), policy, now - length, now, desk.retention, trial)
+        self._trials.start(desk.database(), policy, now - length, now, trial)
         return RedirectResponse(f"/policy/what-if/{trial.id}", 303)
 
     async def trial(self, desk: Desk, request: Request, person: Person) -> View:

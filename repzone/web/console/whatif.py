@@ -66,7 +66,7 @@ class Trials:
         """Tell whether one runs."""
         return self._task is not None and not self._task.done()
 
-    def start(self, engine: Engine, policy: Policy, start: int, now: int, retention: int, trial: Trial) -> None:
+    def start(self, engine: Engine, policy: Policy, start: int, now: int, trial: Trial) -> None:
         """Begin one; RepzoneError while another runs."""
         if self.busy:
             raise RepzoneError("another simulation runs at this moment; try again when it is through")
@@ -74,7 +74,7 @@ class Trials:
         while len(self._trials) > KEPT:
             self._trials.popitem(last=False)
         url = engine.url.render_as_string(hide_password=False)
-        arguments = (url, policy, start, now, retention)
+        arguments = (url, policy, start, now)
         self._task = asyncio.get_running_loop().create_task(_follow(trial, arguments))
 
 
@@ -118,13 +118,13 @@ def _take(trial: Trial, said: tuple[str, Any]) -> None:
         trial.fault = what
 
 
-def _simulate(pipe: Pipe, url: str, policy: Policy, start: int, now: int, retention: int) -> None:
+def _simulate(pipe: Pipe, url: str, policy: Policy, start: int, now: int) -> None:
     """Simulate, in a process of its own that yields to all others."""
     os.nice(NICE)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     engine = connect(url)
     try:
-        pipe.send(("outcome", run(engine, policy, start, now, retention, _every(pipe))))
+        pipe.send(("outcome", run(engine, policy, start, now, _every(pipe))))
     except RepzoneError as error:
         pipe.send(("fault", str(error)))
     except MemoryError:

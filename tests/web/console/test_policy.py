@@ -55,7 +55,7 @@ def test_what_if_says_what_simulate_says_and_changes_nothing(stage: Stage) -> No
         path = answer.headers["location"]
         found = wait(browser, path)
         page = browser.get(path).text
-    expected = simulate.run(stage.engine, parse(text, "policy"), NOW - DAY, NOW, 30 * DAY)
+    expected = simulate.run(stage.engine, parse(text, "policy"), NOW - DAY, NOW)
     assert found["fault"] == ""
     assert found["clients"] == dict(expected.kinds) != {}
     assert found["active"]["new"]["counts"] == expected.active["new"].counts()
