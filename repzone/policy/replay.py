@@ -101,7 +101,8 @@ def _do(act: Act, made: dict[int, Decision], unmeant: frozenset[int]) -> None:
     """Do an act to the listings that it means."""
     for one in made.values():
         lasted = one.began < act.ended and one.expires > act.began and one.began not in unmeant
-        gone = act.state == "released" and one.expires <= act.at and one.began != act.began
+        ended = one.expires < act.at or (one.expires == act.at and one.began != act.began)
+        gone = act.state == "released" and ended
         if gone or not (lasted or one.began == act.began):
             continue
         expires = min(one.expires, act.at)
