@@ -44,7 +44,7 @@ def rebuild(
         raise typer.BadParameter("is not in the past", param_hint="--since")
     with open_database(settings, clock) as engine, event_bar() as progress:
         done = act(now, "rebuild", f"since {utc(start)}", because) if yes else None
-        outcome = job.run(engine, start, now, done, progress)
+        outcome = job.run(engine, start, clock, done, progress)
     if output is Output.json:
         for one in outcome.differences:
             sides = {"stored": _fields(one.stored), "rebuilt": _fields(one.made)}

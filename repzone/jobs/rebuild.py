@@ -1,7 +1,7 @@
 """Events that are not what they were in, listings as they should be out: replayed, compared, and on request corrected.
 
 Nobody waits while everything is replayed. Then the clients for which something is different are locked and replayed
-once more, and what that says is done.
+once more up to that moment, and what that says is done.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from repzone.clock import Clock
 from repzone.jobs.simulate import make_question
 from repzone.model import Client, Exemptions
 from repzone.policy.calculator import Decision, Judgement, gather
@@ -20,7 +21,7 @@ from repzone.store.acts import Act, store_act, utc
 from repzone.store.engine import Connection, Engine, answering
 from repzone.store.exemptions import load_exemptions
 from repzone.store.listings import Made, add_spared
-from repzone.store.locks import lock_acts
+from repzone.store.locks import hold_rules, lock_acts
 from repzone.store.rebuild import Corrected, correct, lock_keys
 from repzone.store.replay import Past, Question, Stored, count_events, load_pasts
 
@@ -55,22 +56,23 @@ class Outcome:
 def run(
     engine: Engine,
     since: int,
-    now: int,
+    clock: Clock,
     act: Act | None = None,
     progress: Callable[[int, int], None] = lambda done, events: None,
 ) -> Outcome:
     """Find what is different since an instant; with an act, which says who wants it, make it so.
 
+    It is done, and stored as done, at the second at which nobody can change these clients any longer.
     `progress` is told how many events are done, and of how many.
     """
     with answering():
         with engine.connect() as connection:
             connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-            question = make_question(connection, None, since, now)
+            question = make_question(connection, None, since, clock())
             found = _compare(connection, question, progress).differences
         if act is not None and found:
             with engine.begin() as connection:
-                found = _correct(connection, question, found, act)
+                found = _correct(connection, since, clock, found, act)
     return Outcome(question.since, found)
 
 
@@ -127,16 +129,21 @@ def _whole(decision: Decision, past: Past, rulebook: Rulebook) -> Decision:
     return replace(decision, evidence=gather(lasting, rulebook))
 
 
-def _correct(connection: Connection, question: Question, found: Sequence[Difference], act: Act) -> list[Difference]:
-    now = question.until
+def _correct(
+    connection: Connection, since: int, clock: Clock, found: Sequence[Difference], act: Act
+) -> list[Difference]:
+    """Compare these clients anew as all is now, which the first look may be long behind, and store what that says."""
     lock_acts(connection)
+    hold_rules(connection)
     keys = sorted({(one.client.to_text(), one.category) for one in found})
-    lock_keys(connection, keys, now)
-    compared = _compare(connection, replace(question, only=keys))
+    lock_keys(connection, keys, clock())
+    now = clock()
+    question = replace(make_question(connection, None, since, now), only=keys)
+    compared = _compare(connection, question)
     differences = compared.differences
     if differences:
         counts = {kind: sum(one.kind == kind for one in differences) for kind in KINDS}
-        done = store_act(connection, act, **counts)
+        done = store_act(connection, replace(act, at=now), **counts)
         add_spared(connection, compared.judged)
         correct(connection, _sort(differences), done, now)
         log.info("rebuild.done", since=utc(question.since), **counts)

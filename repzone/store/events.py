@@ -20,7 +20,7 @@ from repzone.model import Client, Event, Exemption, Exemptions, Hit
 from repzone.policy.rules import Policy, Rulebook
 from repzone.reasons import CATALOGUE, Category
 from repzone.store import binary
-from repzone.store.tables import VOID
+from repzone.store.tables import MARKED, VOID
 
 FUTURE = 300
 """Seconds that a stamp may be ahead of now; what is further ahead is decided once it is so no more."""
@@ -321,15 +321,13 @@ ON CONFLICT DO NOTHING RETURNING id""")
 
 # DO UPDATE and not DO NOTHING: it locks the mark, and with it the client, until this transaction ends; also where
 # nothing is to be changed, which spares the row.
-_MARK = sa.text("""
+_MARK = sa.text(f"""
 INSERT INTO pending (key, category, since, due)
 SELECT key, category, to_timestamp(since), to_timestamp(due)
 FROM unnest(CAST(:keys AS inet[]), CAST(:categories AS category[]), CAST(:since AS bigint[]), CAST(:due AS bigint[]))
     AS new (key, category, since, due)
 ORDER BY key, category
-ON CONFLICT (key, category) DO UPDATE
-SET since = least(pending.since, excluded.since), due = least(pending.due, excluded.due)
-WHERE excluded.since < pending.since OR excluded.due < pending.due""")
+{MARKED}""")  # noqa: S608 - our own words
 
 # For each key, category and day: listing_key_category_began_key, backward, and the first entries of the day's
 # event_key_category_at_idx, or those behind that listing where there are new ones. The bounds of all leave the planner

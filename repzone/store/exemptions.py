@@ -20,7 +20,7 @@ from repzone.store.engine import instant, seconds
 from repzone.store.events import FUTURE
 from repzone.store.locks import lock_acts, lock_own_networks, lock_rules
 from repzone.store.lookup import OWN
-from repzone.store.tables import VOID, VOIDED, exemption
+from repzone.store.tables import MARKED, VOID, VOIDED, exemption
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,15 +203,19 @@ _REPLACE = (
     .values(comment=sa.bindparam("words"), author=sa.bindparam("author"), ended=sa.bindparam("ended"))
 )
 
-# Of logs whose clock is ahead; nobody has decided on bans. The range of listing_key_category_began_key, as in _INSIDE.
+# The range of listing_key_category_began_key in which all is that lies inside of `network`. With OFFSET 0 behind it
+# each exemption looks up its own range and nothing else.
+_INSIDE_OF = """key >= network(network)
+    AND key <= set_masklen(broadcast(network), CASE family(network) WHEN 4 THEN 32 ELSE 128 END)"""
+
+# Of logs whose clock is ahead; nobody has decided on bans.
 _VOID_AHEAD = sa.text(f"""
 UPDATE listing SET state = 'reversed', comment = :void, expires = began, counts_until = coalesce(counts_until, began)
 FROM (
     SELECT DISTINCT ahead.id FROM exemption
     CROSS JOIN LATERAL (
         SELECT id FROM listing
-        WHERE key >= network(network)
-            AND key <= set_masklen(broadcast(network), CASE family(network) WHEN 4 THEN 32 ELSE 128 END)
+        WHERE {_INSIDE_OF}
             AND category <> 'manual' AND began >= :now AND NOT {VOID}
         OFFSET 0
     ) AS ahead
@@ -222,7 +226,7 @@ RETURNING listing.id, key, category, state""")  # noqa: S608 - our own words
 
 # Whose listings are others now, and whose events are of when an exemption that ends holds no more: of the partitions of
 # today, or tomorrow.
-_MARK = sa.text("""
+_MARK = sa.text(f"""
 INSERT INTO pending (key, category, since, due)
 SELECT key, category, min(at), greatest(:now, min(at) - make_interval(secs => :future))
 FROM (
@@ -233,20 +237,17 @@ FROM (
     WHERE exemption.id = ANY(CAST(:ids AS integer[])) AND at >= :now AND NOT late AND NOT exempt
 ) AS known
 GROUP BY key, category ORDER BY key, category
-ON CONFLICT (key, category) DO UPDATE
-SET since = least(pending.since, excluded.since), due = least(pending.due, excluded.due)
-WHERE excluded.since < pending.since OR excluded.due < pending.due""")
+{MARKED}""")  # noqa: S608 - our own words
 
-# The range of listing_key_category_began_key. OFFSET 0 has each exemption look up its own range and nothing else.
-_INSIDE = sa.text("""
+_INSIDE = sa.text(f"""
 SELECT inside.id FROM exemption
 CROSS JOIN LATERAL (
     SELECT id, state, began, expires FROM listing
-    WHERE key >= network(network)
-        AND key <= set_masklen(broadcast(network), CASE family(network) WHEN 4 THEN 32 ELSE 128 END)
+    WHERE {_INSIDE_OF}
     OFFSET 0
 ) AS inside
-WHERE exemption.id = ANY(CAST(:began AS integer[])) AND expires > :now AND state IN ('active', 'held', 'shadow')""")
+WHERE exemption.id = ANY(CAST(:began AS integer[]))
+    AND expires > :now AND state IN ('active', 'held', 'shadow')""")  # noqa: S608 - our own words
 
 # listing_pkey. What a sweep has locked has ended; what it has swept since `now` was lifted before.
 _REVERSE = sa.text("""

@@ -34,11 +34,7 @@ def lock_own_networks(connection: sa.Connection) -> None:
 
 
 def lock_acts(connection: sa.Connection) -> None:
-    """Let every other act wait until this transaction ends: do it first.
-
-    Then come the marks of clients, in the order of their keys as ingestion takes them; then listings; the serials last.
-    Behind them only listings that nobody else has are locked. So nobody waits in a circle.
-    """
+    """Let every other act wait until this transaction ends: do it first."""
     connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('repzone.acts'))")
 
 

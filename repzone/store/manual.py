@@ -19,7 +19,7 @@ from repzone.store.events import mark_passed_over
 from repzone.store.exemptions import load_exemptions
 from repzone.store.locks import lock_acts
 from repzone.store.lookup import OWN
-from repzone.store.tables import VOID, event, listing, listing_evidence, source, zone_pause
+from repzone.store.tables import MARKED, VOID, event, listing, listing_evidence, source, zone_pause
 
 MANUAL: Category = "manual"
 
@@ -240,15 +240,14 @@ def _conditions(choice: Choice, now: int) -> list[sa.ColumnElement[bool]]:
     return conditions
 
 
-# As ingestion marks them, in the order of their keys. Nobody decides on what is banned by hand.
-_LOCK_CLIENTS = sa.text("""
+# As ingestion marks them, in the order of their keys; also where the listing has ended: who decides for the client just
+# then counts it, which its reversal must know. Nobody decides on what is banned by hand.
+_LOCK_CLIENTS = sa.text(f"""
 INSERT INTO pending (key, category, since, due)
 SELECT DISTINCT key, category, CAST(:now AS timestamptz), CAST(:now AS timestamptz) FROM listing
-WHERE id = ANY(CAST(:ids AS bigint[])) AND category <> 'manual' AND expires > :now
+WHERE id = ANY(CAST(:ids AS bigint[])) AND category <> 'manual'
 ORDER BY key, category
-ON CONFLICT (key, category) DO UPDATE
-SET since = least(pending.since, excluded.since), due = least(pending.due, excluded.due)
-WHERE excluded.since < pending.since OR excluded.due < pending.due""")
+{MARKED}""")  # noqa: S608 - our own words
 
 # A listing of a log whose clock is ahead begins later, and was decided when this one still counted:
 # listing_key_category_began_key.

@@ -12,7 +12,7 @@ from repzone.policy.rules import Policy, Rulebook, Version, parse
 from repzone.store.engine import instant, seconds
 from repzone.store.events import FUTURE
 from repzone.store.locks import lock_policy, lock_rules
-from repzone.store.tables import policy_version
+from repzone.store.tables import MARKED, policy_version
 
 
 def load_policy(connection: sa.Connection, text: str, source: str, now: int) -> Rulebook:
@@ -45,14 +45,12 @@ SELECT greatest(
 
 
 # What is further ahead is judged by the new text; nobody has marked what weighed nothing by the old.
-_MARK_AHEAD = sa.text("""
+_MARK_AHEAD = sa.text(f"""
 INSERT INTO pending (key, category, since, due)
 SELECT key, category, min(at), min(at) - make_interval(secs => :ahead)
 FROM event WHERE at > :future AND NOT late AND NOT exempt
 GROUP BY key, category ORDER BY key, category
-ON CONFLICT (key, category) DO UPDATE
-SET since = least(pending.since, excluded.since), due = least(pending.due, excluded.due)
-WHERE excluded.since < pending.since OR excluded.due < pending.due""")
+{MARKED}""")  # noqa: S608 - our own words
 
 
 @lru_cache(maxsize=64)

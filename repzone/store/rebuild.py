@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from repzone.store.changes import add_changes, lock_serials
 from repzone.store.engine import instant
 from repzone.store.listings import Key, Made, add_listings, revise_listings
-from repzone.store.tables import VOIDED
+from repzone.store.tables import MARKED, VOIDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +51,12 @@ def correct(connection: sa.Connection, corrected: Corrected, act: int, now: int)
 
 
 # As ingestion marks them, in the order of their keys.
-_LOCK_KEYS = sa.text("""
+_LOCK_KEYS = sa.text(f"""
 INSERT INTO pending (key, category, since, due)
 SELECT key, category, CAST(:now AS timestamptz), CAST(:now AS timestamptz)
 FROM unnest(CAST(:keys AS inet[]), CAST(:categories AS category[])) AS locked (key, category)
 ORDER BY key, category
-ON CONFLICT (key, category) DO UPDATE
-SET since = least(pending.since, excluded.since), due = least(pending.due, excluded.due)
-WHERE excluded.since < pending.since OR excluded.due < pending.due""")
+{MARKED}""")  # noqa: S608 - our own words
 
 _REVERSE = sa.text("""
 UPDATE listing SET state = 'reversed', comment = :void,

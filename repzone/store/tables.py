@@ -133,6 +133,13 @@ VOIDED = "a rebuild found that it should never have been"
 
 VOID = f"(listing.state = 'reversed' AND listing.comment = '{VOIDED}')"
 
+MARKED = """ON CONFLICT (key, category) DO UPDATE
+SET since = least(pending.since, excluded.since), due = least(pending.due, excluded.due)
+WHERE excluded.since < pending.since OR excluded.due < pending.due"""
+"""Ends each statement that marks clients as `pending`: one that is marked is due at the earlier time of the two, and is
+locked also where that changes nothing.
+"""
+
 listing_evidence = sa.Table(
     "listing_evidence",
     metadata,

@@ -28,12 +28,12 @@ def purge_reason(world: World, reason: str) -> int:
 def correct(world: World) -> list[str]:
     """Rebuild, and give what was different."""
     world.now += 1
-    found = rebuild.run(world.engine, BEFORE, world.now, world.said("rebuild")).differences
+    found = rebuild.run(world.engine, BEFORE, lambda: world.now, world.said("rebuild")).differences
     return [one.kind for one in found]
 
 
 def different(world: World) -> list[rebuild.Difference]:
-    return rebuild.run(world.engine, BEFORE, world.now).differences
+    return rebuild.run(world.engine, BEFORE, lambda: world.now).differences
 
 
 def rows(engine: Engine, query: str) -> list[tuple[Any, ...]]:
@@ -194,6 +194,31 @@ def test_what_was_listed_for_pruned_events_stays_also_when_pruning_was_stopped_b
     assert different(months) == []
 
 
+@pytest.mark.parametrize("policy", [SHORT, SHORT.replace("threshold = 6", "threshold = 4")])
+def test_what_is_decided_and_done_while_it_looks_stays(world: World, policy: str) -> None:
+    purge_reason(world, "pregreet")
+    began = world.now + 3 * HOUR
+
+    def meanwhile(*_: int) -> None:
+        if world.now < began:
+            world.now = began
+            world.policy(policy)
+            world.now += 600
+            world.log([(0, ADDRESS, "unknown_recipient", 5), (0, "192.0.2.2", "unknown_recipient", 6)])
+            world.log([(0, ADDRESS, "unknown_recipient", 1)])
+            world.calculate(None)
+            world.act(("release", 0))
+
+    found = rebuild.run(world.engine, BEFORE, lambda: world.now, world.said("rebuild"), meanwhile).differences
+    assert [one.kind for one in found] == ["wrong", "changed", "changed"]
+    acted = "SELECT extract(epoch FROM at)::int FROM act WHERE verb = 'rebuild'"
+    assert rows(world.engine, acted) == [(world.now,)]
+    assert [row[0] for row in listings(world)].count("released") == 1
+    stored, again = both(world.engine, BEFORE, world.now)
+    assert again == stored
+    assert different(world) == []
+
+
 def test_without_an_act_nothing_is_changed(world: World) -> None:
     purge_reason(world, "pregreet")
     before = listings(world), rows(world.engine, "SELECT * FROM listing_change")
@@ -219,7 +244,7 @@ def test_calculators_and_logs_go_on_while_it_is_rebuilt(world: World) -> None:
     for thread in threads:
         thread.start()
     for _ in range(3):
-        rebuild.run(world.engine, BEFORE, world.now, world.said("rebuild"))
+        rebuild.run(world.engine, BEFORE, lambda: world.now, world.said("rebuild"))
     for thread in threads:
         thread.join(60)
     assert faults == []

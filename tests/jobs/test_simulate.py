@@ -281,6 +281,30 @@ def test_a_policy_waits_for_a_calculator_that_has_read_the_others_and_judges_wha
     assert found == stored
 
 
+def test_a_reversal_of_what_has_ended_waits_for_a_calculator_that_counts_it(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(engine)
+    world.run([(1, "log", BURST), (2 * HOUR, "calculate", None)])
+    world.log(AHEAD[:1])
+    threads: list[threading.Thread] = []
+
+    def load(connection: Connection) -> object:
+        if not threads:
+            threads.extend(start(lambda: world.act(("false", 0))))
+            wait_for_lock(engine, threads[0])
+        return load_rulebook(connection)
+
+    monkeypatch.setattr(calculate, "load_rulebook", load)
+    world.calculate(None)
+    join(threads)
+    world.now += 600
+    world.calculate(None)
+    stored, found = both(engine, START - 86_400, world.now)
+    assert found == stored
+    assert [offence for *_, offence, _ in stored] == [1, 2]
+
+
 def simulated(world: World, words: str, since: int = START - 86_400) -> simulate.Outcome:
     policy = parse(words, "other.toml")
     return simulate.run(world.engine, policy, since, world.now)
