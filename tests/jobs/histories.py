@@ -74,6 +74,32 @@ STEPS = st.lists(
     max_size=40,
 )
 
+# Everything within a few minutes and on few clients, of logs whose clocks are ahead: what is decided, lifted, released
+# and decided anew meets in the same seconds.
+_CROWD = ("192.0.2.1", "192.0.2.2", "2001:db8:1:2::1", "2001:db8:1:2::2")
+_SOON = st.sampled_from((0, 0, 0, 1, 1, 2, 3))
+_NEAR = st.tuples(
+    st.sampled_from((0, 0, 0, -1, -30, -200, -299, -500, 5)),
+    st.sampled_from(_CROWD),
+    st.sampled_from(("unknown_recipient", "auth_failed", "greylisted")),
+    st.sampled_from((1, 3, 6)),
+)
+_NEAR_NETWORKS = st.sampled_from((_CROWD[0], "192.0.2.0/30", _CROWD[2], "2001:db8:1:2::/64", "2001:db8:1::/48"))
+_LOG = st.tuples(_SOON, st.just("log"), st.lists(_NEAR, min_size=1, max_size=5))
+_CALCULATE = st.tuples(_SOON, st.just("calculate"), st.none())
+DENSE_STEPS = st.lists(
+    st.one_of(
+        *(*[_LOG] * 9, *[_CALCULATE] * 5),
+        *[st.tuples(_SOON, st.just("exempt"), st.tuples(_NEAR_NETWORKS, st.sampled_from((None, 20))))] * 2,
+        st.tuples(_SOON, st.just("unexempt"), _CHOICE),
+        st.tuples(_SOON, st.just("own"), st.sampled_from(([], [_CROWD[0]], [_CROWD[2]], ["2001:db8:1::/48"]))),
+        st.tuples(_SOON, st.just("policy"), st.sampled_from(POLICIES[:6])),
+        st.tuples(_SOON, st.just("act"), st.tuples(st.sampled_from(("release", "false")), _CHOICE)),
+    ),
+    min_size=20,
+    max_size=60,
+)
+
 
 @dataclass(slots=True)
 class World:

@@ -19,7 +19,7 @@ from repzone.store.exemptions import load_exemptions
 from repzone.store.policies import load_rulebook
 from repzone.store.replay import load_pasts
 from repzone.store.retention import store_events_from
-from tests.jobs.histories import HOUR, POLICIES, SHORT, START, STEPS, Step, World
+from tests.jobs.histories import DENSE_STEPS, HOUR, POLICIES, SHORT, START, STEPS, Step, World
 from tests.store.acts import join, start, wait_for_lock
 
 SOAK = os.environ.get("REPZONE_SOAK") == "1"
@@ -59,6 +59,17 @@ def test_simulating_the_running_policies_gives_exactly_the_listings_that_there_a
     for since in (START - 86_400, START + (world.now - START) * share // 20):
         stored, found = both(world.engine, since, world.now)
         assert found == stored
+
+
+@given(DENSE_STEPS)
+@database
+def test_so_it_does_where_all_happens_within_minutes_and_clocks_are_ahead(
+    fresh_engine: Callable[[], Engine], steps: list[Step]
+) -> None:
+    world = World(fresh_engine())
+    world.run(steps)
+    stored, found = both(world.engine, START - 86_400, world.now)
+    assert found == stored
 
 
 ADDRESS = "192.0.2.1"
