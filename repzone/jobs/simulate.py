@@ -35,7 +35,7 @@ MOST = 20
 """So many of the clients that change most are named."""
 
 POINTS = 120
-"""Instants at which active listings are counted."""
+"""Instants that active listings are counted for."""
 
 Progress = Callable[[int, int], None]
 """Is told how many events are done, and of how many; those that cannot list anybody are never done."""
@@ -94,25 +94,29 @@ class Compared:
 
 
 class Active:
-    """Active listings at POINTS instants from `since` to `until`."""
+    """The most listings that were active at once up to each of POINTS instants since the one before; the last: now."""
 
     def __init__(self, since: int, until: int) -> None:
         step = max(1, -(-(until - since) // (POINTS - 1)))
-        self.instants = range(since, until + 1, step)
-        self._changes = [0] * (len(self.instants) + 1)
+        self.instants = range(until - (until - since) // step * step, until + 1, step)
+        self._since = since
+        self._changes: Counter[int] = Counter()
 
     def add(self, one: Lasted) -> None:
-        """Count a listing at the instants at which it was active."""
-        for instant, change in ((one.began, 1), (one.expires, -1)):
-            behind = -((self.instants.start - instant) // self.instants.step)  # the first point at or after it
-            self._changes[min(max(0, behind), len(self.instants))] += change
+        """Count a listing, which ends behind `since`."""
+        self._changes[max(one.began, self._since)] += 1
+        self._changes[one.expires] -= 1
 
     def counts(self) -> list[int]:
-        """Give how many there were at each instant."""
-        counts, sum_ = [], 0
-        for change in self._changes[:-1]:
-            sum_ += change
-            counts.append(sum_)
+        """Give how many there were at most, for each instant."""
+        changes = sorted(self._changes.items(), reverse=True)
+        counts, active = [], 0
+        for instant in self.instants:
+            most = active
+            while changes and changes[-1][0] <= instant:
+                active += changes.pop()[1]
+                most = max(most, active)
+            counts.append(most)
         return counts
 
 

@@ -338,6 +338,25 @@ def test_both_sides_are_counted_by_category_and_by_what_becomes_of_a_client(engi
     assert (max(found.active["old"].counts()), max(found.active["new"].counts())) == (2, 2)
 
 
+def test_the_chart_ends_now_and_shows_a_peak_that_is_shorter_than_a_step() -> None:
+    """Two listings of a minute each, one after the other within a step, are one at most."""
+    since, until = START, START + 30 * 86_400 + 12_345
+    active = simulate.Active(since, until)
+    for began, expires in ((since - 5, since + 5), (since + 86_400, since + 86_460), (since + 86_460, since + 86_520)):
+        active.add(simulate.Lasted(began, expires))
+    active.add(simulate.Lasted(until - 60, until + 60))
+    active.add(simulate.Lasted(since + 99, since + 99))
+    counts = dict(zip(active.instants, active.counts(), strict=True))
+    assert active.instants[-1] == until
+    assert len(counts) <= simulate.POINTS
+    assert max(counts.values()) == 1
+    assert [at for at, count in counts.items() if count] == [
+        min(counts),
+        min(at for at in counts if at >= since + 86_400),
+        until,
+    ]
+
+
 def test_clients_that_delivered_clean_mail_are_counted_apart_and_who_is_spared_too(engine: Engine) -> None:
     world = World(engine)
     world.run([(1, "clean", (2, ADDRESS, 30)), (1, "log", BURST), (1, "calculate", None)])
