@@ -228,23 +228,15 @@ def _print_lines(lines: Iterable[Line], told: Told, indent: int = 2) -> None:
     """Print events, those that tell the same one after the other as one."""
 
     def kind(line: Line) -> tuple[object, ...]:
-        return line.client, line.reason, line.late, line.exempt, _is_inside(line, told), line.component, line.detail
+        return line.client, line.reason, told.dossier.why_vain(line), line.component, line.detail
 
     for _, same in groupby(lines, key=kind):
         alike = list(same)
         line, count = alike[0], sum(one.count for one in alike)
         who = "" if line.client == told.dossier.client else f"{line.client}  "
         often = f" x {count:,}" if count > 1 else ""
-        vain = (
-            "late" if line.late else "exempt" if line.exempt else "during a listing" if _is_inside(line, told) else ""
-        )
-        vain = f" ({vain}: counts for nothing)" if vain else ""
+        why = told.dossier.why_vain(line)
+        vain = f" ({why}: counts for nothing)" if why else ""
         said = f"  {plain(line.component)}: {plain(line.detail)}" if line.detail else ""
         text = Text.assemble(f"{who}{line.reason}{often}{vain}", (said, "dim"))
         print_indented(text, indent, f"{format_instant(line.at):23}")
-
-
-def _is_inside(line: Line, told: Told) -> bool:
-    """Tell whether an event came while a listing of its category lasted: what came at its very begin led to it."""
-    listings = (history.listing for history in told.dossier.histories)
-    return any(one.category == line.category and one.began < line.at < one.expires for one in listings)

@@ -14,7 +14,17 @@ from repzone.policy.rules import DAY, Rulebook
 from repzone.reasons import COUNTED, Category
 from repzone.store.engine import instant, seconds
 from repzone.store.listings import Case, Due, load_cases
-from repzone.store.tables import act, hit, listing, listing_change, listing_evidence, listing_sample, spared, traffic
+from repzone.store.tables import (
+    VOIDED,
+    act,
+    hit,
+    listing,
+    listing_change,
+    listing_evidence,
+    listing_sample,
+    spared,
+    traffic,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +96,14 @@ class Dossier:
     connections: int
     messages: int
     hits: int
+
+    def why_vain(self, line: Line) -> str:
+        """Say why an event counts for nothing; "" where it counts. What came at the begin of a listing led to it."""
+        if line.late or line.exempt:
+            return "late" if line.late else "exempt"
+        listings = (one.listing for one in self.histories if one.listing.category == line.category)
+        bounding = (one for one in listings if one.state != "reversed" or one.comment != VOIDED)
+        return "during a listing" if any(one.began < line.at < one.expires for one in bounding) else ""
 
 
 def load_dossier(

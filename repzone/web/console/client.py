@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from repzone.errors import RepzoneError, UnavailableError
 from repzone.model import WIDTH, Client
-from repzone.store.dossier import Line
+from repzone.store.dossier import Dossier, Line
 from repzone.web.console import deed as deeds
 from repzone.web.console import history
 from repzone.web.console.access import Person
@@ -81,12 +81,13 @@ def _view(desk: Desk, told: Told, form: dict[str, str] | None = None, problem: s
     return View("client.html", context, {**_fields(told), "test": context["test"]})
 
 
-def alike(lines: Iterable[Line]) -> list[Line]:
+def alike(lines: Iterable[Line], dossier: Dossier) -> list[Line]:
     """Give lines, those that tell the same one after the other as one."""
-    same = groupby(
-        lines, key=lambda line: (line.client, line.reason, line.late, line.exempt, line.component, line.detail)
-    )
-    groups = (list(group) for _, group in same)
+
+    def kind(line: Line) -> tuple[object, ...]:
+        return line.client, line.reason, dossier.why_vain(line), line.component, line.detail
+
+    groups = (list(group) for _, group in groupby(lines, key=kind))
     return [replace(group[0], count=sum(line.count for line in group)) for group in groups]
 
 

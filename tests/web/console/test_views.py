@@ -6,10 +6,13 @@ import gzip
 import re
 from pathlib import Path
 
-from sqlalchemy import event
+from sqlalchemy import event, text
 
+from repzone.jobs import calculate
+from repzone.model import Client, Event
 from repzone.store.engine import Engine
 from repzone.store.manual import pause_zones
+from repzone.store.policies import load_policy
 from repzone.web.console.app import build_console
 from repzone.web.console.desk import ASSETS
 from tests.store.acts import act, add, viruses
@@ -182,3 +185,23 @@ def test_a_configured_log_that_nobody_ever_read_is_named(engine: Engine, tmp_pat
         assert re.findall(r"mx:(\S+?)<td><td><td class=\"n\"><td class=\"n\"><td>never read", page) == [
             "/var/log/other.log"
         ]
+
+
+def test_a_client_s_page_says_what_counts_for_nothing_and_nothing_twice(stage: Stage) -> None:
+    client = Client.from_text("192.0.2.77")
+    add(stage.engine, *viruses(NOW - 70, "192.0.2.76"))
+    add(stage.engine, Event(NOW - 60, client, "virus_found", 1, "amavis", "the first line"))
+    add(stage.engine, Event(NOW - 30, client, "virus_found", 1, "amavis", "the second line"))
+    with stage.engine.begin() as connection:
+        load_policy(connection, "brake_listings = 1", "policy.toml", NOW - 90)
+    calculate.run(stage.engine, lambda: NOW)
+    page = stage.browser().get(f"/client/{client}").text
+    assert page.count("virus_found (during a listing: counts for nothing)") == 1
+    assert page.count('<td class="n">0<td>during a listing') == 1
+    assert "held (held)" not in page
+    assert "1 point within 1 h, 1 lists it" in page
+    assert "Its last events, with their lines" in page
+    with stage.engine.begin() as connection:
+        connection.execute(text("UPDATE event SET detail = ''"))
+    assert "Its last events, with their lines" not in stage.browser().get(f"/client/{client}").text
+    assert "It was never listed as a whole." in stage.browser().get("/client/192.0.2.0/24").text
