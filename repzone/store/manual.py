@@ -205,12 +205,14 @@ def load_pauses(connection: sa.Connection) -> dict[str, int]:
 
 
 def pause_zones(connection: sa.Connection, apexes: Sequence[str], act: Act, *, paused: bool) -> list[str]:
-    """Pause zones, or let them answer again; give those for which that is new."""
+    """Pause zones, or let them answer again; give those for which that is new. Who says why is heard in any case."""
     lock_acts(connection)
     already = load_paused(connection)
     changed = sorted(apex for apex in set(apexes) if (apex in already) is not paused)
-    if changed:
-        set_paused(connection, changed, paused, act.at, store_act(connection, act, zones=changed))
+    if changed or act.reason:
+        done = store_act(connection, act, zones=changed)
+        if changed:
+            set_paused(connection, changed, paused, act.at, done)
     return changed
 
 

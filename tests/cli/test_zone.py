@@ -51,11 +51,15 @@ def test_zones_are_listed_with_their_categories_their_serial_and_since_when_they
     assert (allow["apex"], allow["kind"], allow["categories"]) == ("wl.example.net", "allow", [])
     assert (block["paused"].endswith("Z"), allow["paused"], block["serial"]) == (True, None, 1)
     assert "bl.example.net answers only its test entries already." in run("zone", "pause", "bl.example.net").out
+    again = run("zone", "pause", "bl.example.net", "--because", "still too many").out
+    assert again == "bl.example.net answers only its test entries already: still too many.\n"
     assert "bl.example.net" in run("zone", "list").out
     acts = run("audit", "-o", "json").objects
     assert [(act["verb"], act["subject"], act["reason"]) for act in acts] == [
-        ("zone pause", "bl.example.net", "too many")
+        ("zone pause", "bl.example.net", "still too many"),
+        ("zone pause", "bl.example.net", "too many"),
     ]
+    assert run("zone", "list", "-o", "json").objects[0]["serial"] == 1
 
 
 def test_a_narrow_terminal_cuts_no_apex_and_no_date_short(run: Run, folder: Path) -> None:

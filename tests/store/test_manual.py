@@ -322,7 +322,7 @@ def test_zones_are_paused_and_resumed_once(ready: Engine) -> None:
         assert pause_zones(connection, zones[:1], act(NOW, "zone pause"), paused=True) == zones[:1]
         assert pause_zones(connection, zones, act(NOW + 1, "zone pause"), paused=True) == zones[1:]
         assert load_pauses(connection) == {zones[0]: NOW, zones[1]: NOW + 1}
-        assert pause_zones(connection, zones, act(NOW + 2, "zone pause"), paused=True) == []
+        assert pause_zones(connection, zones, act(NOW + 2, "zone pause", reason=""), paused=True) == []
         assert pause_zones(connection, zones, act(NOW + 3, "zone resume"), paused=False) == zones
         assert load_paused(connection) == frozenset()
     assert [verb for _, verb, _ in acts(ready)] == ["zone pause", "zone pause", "zone resume"]
