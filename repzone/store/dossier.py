@@ -16,6 +16,7 @@ from repzone.store.engine import instant, seconds
 from repzone.store.listings import Case, Due, load_cases
 from repzone.store.tables import (
     VOIDED,
+    VOIDED_AHEAD,
     act,
     hit,
     listing,
@@ -102,7 +103,7 @@ class Dossier:
         if line.late or line.exempt:
             return "late" if line.late else "exempt"
         listings = (one.listing for one in self.histories if one.listing.category == line.category)
-        bounding = (one for one in listings if one.state != "reversed" or one.comment != VOIDED)
+        bounding = (one for one in listings if one.state != "reversed" or one.comment not in (VOIDED, VOIDED_AHEAD))
         return "during a listing" if any(one.began < line.at < one.expires for one in bounding) else ""
 
 

@@ -20,7 +20,7 @@ from repzone.store.engine import instant, seconds
 from repzone.store.events import FUTURE
 from repzone.store.locks import lock_acts, lock_own_networks, lock_rules
 from repzone.store.lookup import OWN
-from repzone.store.tables import MARKED, VOID, VOIDED, exemption
+from repzone.store.tables import MARKED, VOID, VOIDED_AHEAD, exemption
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,13 @@ def _lift(
     """Reverse what runs wholly inside exemptions that began, held ones too; have what is inside these, or inside those
     that end, decided anew from now on. Exemptions are given by number; what is different now is given.
     """
-    arguments = {"ids": [*began, *ended], "began": list(began), "now": instant(now), "void": VOIDED, "future": FUTURE}
+    arguments = {
+        "ids": [*began, *ended],
+        "began": list(began),
+        "now": instant(now),
+        "void": VOIDED_AHEAD,
+        "future": FUTURE,
+    }
     changed = list(connection.execute(_VOID_AHEAD, arguments))
     inside = sorted(set(connection.scalars(_INSIDE, arguments)))
     for first in range(0, len(inside), STEP):

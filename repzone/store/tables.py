@@ -129,9 +129,10 @@ listing = sa.Table(
 )
 
 VOIDED = "a rebuild found that it should never have been"
-"""The comment of a listing that is void: it is there to be seen, and bounds nothing."""
+VOIDED_AHEAD = "decided anew, since who is exempt changed before it began"
+"""The comments of listings that are void: they are there to be seen, and bound nothing."""
 
-VOID = f"(listing.state = 'reversed' AND listing.comment = '{VOIDED}')"
+VOID = f"(listing.state = 'reversed' AND listing.comment IN ('{VOIDED}', '{VOIDED_AHEAD}'))"
 
 MARKED = """ON CONFLICT (key, category) DO UPDATE
 SET since = least(pending.since, excluded.since), due = least(pending.due, excluded.due)

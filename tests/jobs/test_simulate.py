@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 from repzone.jobs import calculate, simulate
 from repzone.model import Exemptions
@@ -253,6 +254,16 @@ def test_what_happened_is_found_again_when(engine: Engine, steps: list[Step]) ->
     stored, found = both(engine, START - 86_400, world.now)
     assert found == stored
     assert stored
+
+
+def test_what_was_decided_ahead_says_why_it_was_decided_anew(engine: Engine) -> None:
+    world = World(engine)
+    world.run([(1, "log", AHEAD[:1]), (1, "calculate", None), (1, "exempt", (ADDRESS, None))])
+    with engine.connect() as connection:
+        found = connection.execute(text("SELECT state, comment FROM listing")).all()
+    assert [tuple(row) for row in found] == [
+        ("reversed", "decided anew, since who is exempt changed before it began"),
+    ]
 
 
 def test_what_was_released_before_its_begin_is_so_when_it_is_replayed_from_between(engine: Engine) -> None:
