@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from repzone.jobs import calculate
+from repzone.jobs import calculate, simulate
 from repzone.model import Client, Event, Exemptions, Traffic
+from repzone.policy.replay import replay
 from repzone.store.acts import Act
 from repzone.store.engine import Engine
 from repzone.store.events import add_days, add_events
@@ -19,6 +22,7 @@ from repzone.store.held import drop_held
 from repzone.store.manual import Choice, unban
 from repzone.store.policies import load_policy, load_rulebook
 from repzone.store.positions import open_source
+from repzone.store.replay import load_pasts
 from repzone.store.traffic import add_traffic
 
 START = 1_790_000_000 // 86_400 * 86_400 + 30_000
@@ -39,6 +43,9 @@ POLICIES = (
 
 Step = tuple[int, str, Any]
 """So many seconds later, what is done, and with what."""
+
+ADDRESS = "192.0.2.1"
+BURST = [(0, ADDRESS, "unknown_recipient", 6)]
 
 _OFFENCE = st.tuples(
     st.sampled_from((0, 0, 1, 60, 900, 1800, 2 * HOUR)),
@@ -184,3 +191,30 @@ class World:
             found = [one.network for one in load_exemptions(connection) if one.ended is None or one.ended > self.now]
             if found:
                 end_exemption(connection, found[choice % len(found)], self.said("allow remove"))
+
+
+SOAK = os.environ.get("REPZONE_SOAK") == "1"
+database = settings(max_examples=400 if SOAK else 25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+Bounds = tuple[str, str, int, int, int, bool]
+"""Client, category, begin, end, offence number, whether it is shadow."""
+
+
+def both(engine: Engine, since: int, now: int) -> tuple[list[Bounds], list[Bounds]]:
+    """Give the listings that there are since then, and those of the running policies' replay."""
+    stored: list[Bounds] = []
+    found: list[Bounds] = []
+    with engine.connect() as connection:
+        question = simulate.make_question(connection, None, since, now)
+        exemptions = Exemptions(load_exemptions(connection))
+        for past in load_pasts(connection, question):
+            client, category = past.history.client, past.history.category
+            for made, listings in ((stored, past.stored), (found, replay(past.history, question.rulebook).listings)):
+                made += [
+                    (str(client), category, one.began, one.expires, one.offence, one.state == "shadow")
+                    for one in listings
+                    if one.began >= since
+                    and not getattr(one, "void", False)
+                    and exemptions.find(client, one.began) is None
+                ]
+    return sorted(stored), sorted(found)

@@ -26,8 +26,7 @@ from repzone.store.events import add_days, add_events
 from repzone.store.policies import load_policy, load_rulebook
 from repzone.store.positions import open_source
 from repzone.zone.table import MemoryTable
-from tests.jobs.histories import SHORT, START, Step, World
-from tests.jobs.test_simulate import database
+from tests.jobs.histories import SHORT, START, Step, World, database
 
 RACES = 100 if os.environ.get("REPZONE_SOAK") == "1" else 4
 HOUR = 3600

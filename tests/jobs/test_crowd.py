@@ -21,8 +21,7 @@ from repzone.store.locks import lock_acts
 from repzone.store.manual import Choice, unban
 from repzone.store.policies import load_policy
 from repzone.store.positions import open_source
-from tests.jobs.histories import POLICIES, SHORT, START
-from tests.jobs.test_simulate import both
+from tests.jobs.histories import POLICIES, SHORT, START, both
 from tests.store.acts import join
 
 SOAK = os.environ.get("REPZONE_SOAK") == "1"

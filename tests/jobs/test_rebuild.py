@@ -13,8 +13,7 @@ from sqlalchemy import text
 from repzone.jobs import calculate, rebuild, sweep
 from repzone.store.engine import Engine
 from repzone.store.purge import Faulty, purge
-from tests.jobs.histories import HOUR, SHORT, START, STEPS, Step, World
-from tests.jobs.test_simulate import ADDRESS, BURST, both, database
+from tests.jobs.histories import ADDRESS, BURST, HOUR, SHORT, START, STEPS, Step, World, both, database
 
 BEFORE = START - 86_400
 WRONG = [(0, ADDRESS, "pregreet", 2)]
