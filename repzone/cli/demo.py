@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -118,7 +119,7 @@ async def _demo(settings: Settings, *, once: bool) -> bool:
             calculate.run(engine, clock)
             next_step("Answering")
             served = Served(arrange(load_zones(settings)), settings.max_stale)
-            refresh(engine, served.feed, clock())
+            refresh(engine, served.feed, clock(), time.monotonic())
             with following(engine, served.feed, settings):
                 server = await DnsServer(
                     listen_addresses(settings), served.view, clock, table=served.feed.table

@@ -211,6 +211,8 @@ class _Service:
         for thread in (self._keeper, self._follower):
             if thread.is_alive():
                 thread.join(max(0.0, end - time.monotonic()))
+        if self._keeper.is_alive():
+            log.error("zone.snapshot_failed", error=f"not written within {END:.0f} s of the end: the last one stays")
 
     def _is_alive(self) -> bool:
         turned = self._served.feed.turned

@@ -41,8 +41,9 @@ def restore(feed: Feed, folder: Path, now: int, monotonic: float) -> None:
     except RepzoneError as error:
         log.error("zone.snapshot_refused", error=str(error))
         return
-    feed.serial, feed.paused, feed.looked = found.serial, found.paused, monotonic - (now - found.at)
+    feed.paused, feed.looked = found.paused, monotonic - (now - found.at)
     feed.database, feed.exempt = found.database, feed.table.count_exempt(now)
+    feed.serial = found.serial
     log.info("zone.restored", serial=found.serial, age=now - found.at, rows=len(found.rows) // rows.ROW.size)
 
 

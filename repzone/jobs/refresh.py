@@ -45,8 +45,9 @@ HELD_POLL = 10
 
 @dataclass(slots=True)
 class Feed:
-    """A table and how fresh it is: the last serial in it (None: never loaded), of which database, monotonic time of the
-    last look; the apexes of zones that are paused; the reload that is held, if one is, and when it was last compared.
+    """A table and how fresh it is: the last serial in it (None: never loaded), of which database, monotonic time at
+    which the last look began; the apexes of zones that are paused; the reload that is held, if one is, and when it was
+    last compared.
 
     `exempt` is how many listings in the table exemptions covered when that was last counted: it costs a look at every
     one, so it is counted anew when a change has to do with an exemption, and with each sweep.
@@ -93,10 +94,8 @@ def follow(
         try:
             with subscribe(engine, CHANGE) as subscription:
                 while not stop.is_set():
-                    _refresh(subscription, feed, clock())
+                    _refresh(subscription, feed, clock(), monotonic())
                     feed.turned = monotonic()
-                    if feed.held is None:
-                        feed.looked = feed.turned
                     if away:
                         log.info("zone.database_back", serial=feed.serial)
                     away = False
@@ -113,13 +112,13 @@ def follow(
             stop.wait(POLL)
 
 
-def refresh(engine: Engine, feed: Feed, now: int) -> None:
-    """Bring the feed's table up to the last committed change, once."""
+def refresh(engine: Engine, feed: Feed, now: int, at: float) -> None:
+    """Bring the feed's table up to the last committed change, once; `at` is the monotonic time of this look."""
     with subscribe(engine, CHANGE) as subscription:
-        _refresh(subscription, feed, now)
+        _refresh(subscription, feed, now, at)
 
 
-def _refresh(subscription: Subscription, feed: Feed, now: int) -> None:
+def _refresh(subscription: Subscription, feed: Feed, now: int, at: float) -> None:
     with answering():
         with subscription.within(PATIENCE) as connection:
             serial = current_serial(connection)
@@ -128,7 +127,9 @@ def _refresh(subscription: Subscription, feed: Feed, now: int) -> None:
                 known = _catch_up(connection, feed, serial, now)
         if not known and _may_load(feed, now):
             with subscription.within(LOAD_PATIENCE) as connection:
-                _load(connection, feed, now, subscription.database)
+                _load(connection, feed, now, at, subscription.database)
+    if feed.held is None:
+        feed.looked = at
     _tell(feed, now)
     if now - feed.swept >= SWEEP:
         feed.table.sweep(now)
@@ -175,7 +176,7 @@ def _is_accepted(feed: Feed) -> bool:
     return feed.folder is not None and is_accepted(feed.folder)
 
 
-def _load(connection: Connection, feed: Feed, now: int, database: str) -> None:
+def _load(connection: Connection, feed: Feed, now: int, at: float, database: str) -> None:
     serial, loaded = load_rows(connection, now)
     if feed.serial is not None:
         log.warning("zone.reloading", serial=feed.serial, current=serial)
@@ -187,7 +188,8 @@ def _load(connection: Connection, feed: Feed, now: int, database: str) -> None:
     feed.paused = load_paused(connection)
     rows.load(feed.table, loaded)
     feed.exempt = feed.table.count_exempt(now)
-    feed.serial, feed.held, feed.database = serial, None, database
+    feed.looked, feed.held, feed.database = at, None, database
+    feed.serial = serial  # the last: from now on other threads answer from the rest, and keep it
     log.info("zone.loaded", serial=serial, listings=sum(feed.table.counts().values()))
     if feed.folder is not None:
         _try("zone.hold_failed", settle, feed.folder)

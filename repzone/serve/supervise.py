@@ -23,8 +23,8 @@ import structlog
 
 log = structlog.get_logger()
 
-GRACE = 4.0
-"""Seconds that a child has to end after SIGTERM; then it is killed."""
+GRACE = 8.0
+"""Seconds that a child has to end after SIGTERM; then it is killed. A DNS server takes up to `cli.serve.END`."""
 
 LASTED = 60.0
 """Seconds after which a child that dies is started again at once."""

@@ -98,9 +98,9 @@ def test_a_row_that_nobody_can_read_is_refused_by_the_name_of_its_file(
 def test_a_restored_feed_catches_up_by_its_serial(engine: Engine, tmp_path: Path) -> None:
     numbers = add_listings(engine, [f"192.0.2.{n}" for n in range(1, 11)], NOW)
     before = Feed(MemoryTable())
-    refresh(engine, before, NOW)
+    refresh(engine, before, NOW, 0.0)
     add_listings(engine, ["192.0.2.99"], NOW)
-    refresh(engine, before, NOW)
+    refresh(engine, before, NOW, 0.0)
     before.serial = 10  # as if the serial had been read before the last change was applied
     make_keeper(before, tmp_path, lambda: 0.0).write()
     end_listings(engine, numbers[:4], NOW)
@@ -108,10 +108,29 @@ def test_a_restored_feed_catches_up_by_its_serial(engine: Engine, tmp_path: Path
     feed = Feed(MemoryTable())
     restore(feed, tmp_path, NOW, 0.0)
     assert feed.serial == 10
-    refresh(engine, feed, NOW)
+    refresh(engine, feed, NOW, 0.0)
     wanted = {"203.0.113.1", "192.0.2.99", *(f"192.0.2.{n}" for n in range(5, 11))}
     assert {str(listing.client) for listing in feed.table.listings(NOW)} == wanted
     assert feed.serial == 16
+
+
+def test_who_knows_a_serial_knows_how_old_it_is(engine: Engine, tmp_path: Path) -> None:
+    """Threads answer, and keep, as soon as there is a serial: nothing that belongs to it may come later."""
+    seen: list[tuple[float, str]] = []
+
+    class Watched(Feed):
+        def __setattr__(self, name: str, value: object) -> None:
+            super().__setattr__(name, value)
+            if name == "serial" and value is not None:
+                seen.append((self.looked, self.database))
+
+    add_listings(engine, ["192.0.2.7"], NOW)
+    first = Watched(MemoryTable())
+    refresh(engine, first, NOW, 77.0)
+    make_keeper(first, tmp_path, lambda: 77.0).write()
+    restore(Watched(MemoryTable()), tmp_path, NOW, 99.0)
+    assert seen == [(77.0, first.database), (99.0, first.database)]
+    assert first.database != "-"
 
 
 def test_it_is_written_soon_after_a_change_and_now_and_then_without_one(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def listed(feed: Feed, now: int = NOW) -> set[str]:
 def make_feed(engine: Engine, folder: Path | None = None) -> Feed:
     """Give a feed that knows the database as it is."""
     feed = Feed(MemoryTable(), folder=folder)
-    refresh.refresh(engine, feed, NOW)
+    refresh.refresh(engine, feed, NOW, 0.0)
     return feed
 
 
@@ -77,7 +77,7 @@ def test_a_change_is_applied_without_loading_anything_else(engine: Engine) -> No
     execute(engine, "UPDATE listing SET state = 'shadow' WHERE id > 10")  # no change says so
     add_listings(engine, ["203.0.113.1"], NOW)
     end_listings(engine, numbers[:2], NOW)
-    refresh.refresh(engine, feed, NOW)
+    refresh.refresh(engine, feed, NOW, 0.0)
     assert listed(feed) == {"203.0.113.1", *ADDRESSES[2:]}
 
 
@@ -103,14 +103,14 @@ def test_the_server_and_status_count_no_listing_inside_an_exemption(engine: Engi
     assert count_listed(engine, again, NOW) == ({"spam": 47, "auth": 1},) * 2
     end_listings(engine, numbers[:1], NOW)
     add_listings(engine, ["192.0.2.2"], NOW, category="virus")
-    refresh.refresh(engine, feed, NOW + 1)
+    refresh.refresh(engine, feed, NOW + 1, 0.0)
     assert count_listed(engine, feed, NOW + 1) == ({"spam": 47, "auth": 1},) * 2
-    refresh.refresh(engine, feed, NOW + 60)  # the exemption has ended
+    refresh.refresh(engine, feed, NOW + 60, 0.0)  # the exemption has ended
     assert count_listed(engine, feed, NOW + 60) == ({"spam": 49, "auth": 2, "virus": 1},) * 2
     with engine.begin() as connection:
         store_own_networks(connection, [Client.from_text("192.0.2.40")], NOW)
     add_listings(engine, ["192.0.2.40"], NOW, category="errors")
-    refresh.refresh(engine, feed, NOW + 61)
+    refresh.refresh(engine, feed, NOW + 61, 0.0)
     assert count_listed(engine, feed, NOW + 61) == ({"spam": 48, "auth": 2, "virus": 1},) * 2
 
 
@@ -119,7 +119,7 @@ def test_everything_is_loaded_when_changes_that_are_needed_were_pruned(engine: E
     feed = make_feed(engine)
     add_listings(engine, ["203.0.113.1", "203.0.113.2"], NOW)
     execute(engine, "DELETE FROM listing_change WHERE serial = 51")
-    refresh.refresh(engine, feed, NOW)
+    refresh.refresh(engine, feed, NOW, 0.0)
     assert listed(feed) == {"203.0.113.1", "203.0.113.2", *ADDRESSES}
     assert feed.serial == 52
 
@@ -131,7 +131,7 @@ def test_a_pause_is_a_change_like_others_and_no_gap(engine: Engine) -> None:
     with engine.begin() as connection:
         set_paused(connection, ["bl.example.net"], True, NOW, None)
     add_listings(engine, ["203.0.113.1"], NOW)
-    refresh.refresh(engine, feed, NOW)
+    refresh.refresh(engine, feed, NOW, 0.0)
     assert (feed.serial, *feed.paused) == (52, "bl.example.net")
     assert listed(feed) == {"203.0.113.1", *ADDRESSES}
 
@@ -155,10 +155,10 @@ def test_another_database_with_a_higher_serial_is_not_taken_for_this_one_going_o
     assert feed.serial is not None
     feed.serial -= 1
     feed.table.replace([Listing(Client.from_text("203.0.113.9"), "spam", 1, NOW - 9, NOW + 900)], [])
-    refresh.refresh(engine, feed, NOW)
+    refresh.refresh(engine, feed, NOW, 0.0)
     assert (listed(feed), feed.held is not None) == ({"203.0.113.9"}, True)
     hold.accept(tmp_path)
-    refresh.refresh(engine, feed, NOW)
+    refresh.refresh(engine, feed, NOW, 0.0)
     assert (listed(feed), feed.held, feed.database == "7/5") == (set(ADDRESSES[:5]), None, False)
 
 
@@ -167,8 +167,8 @@ def test_changes_are_told_to_the_log_once_a_second(engine: Engine) -> None:
     with capture_logs() as logs:
         for address, now in zip(ADDRESSES[:6], (NOW, NOW, NOW, NOW + 1, NOW + 1, NOW + 1), strict=True):
             add_listings(engine, [address], NOW)
-            refresh.refresh(engine, feed, now)
-        refresh.refresh(engine, feed, NOW + 2)
+            refresh.refresh(engine, feed, now, 0.0)
+        refresh.refresh(engine, feed, NOW + 2, 0.0)
     assert [line["changes"] for line in logs if line["event"] == "zone.refreshed"] == [1, 3, 2]
 
 
@@ -176,10 +176,10 @@ def test_a_reload_that_lacks_half_is_taken_and_one_that_lacks_more_is_held(engin
     add_listings(engine, ADDRESSES, NOW)
     feed = make_feed(engine, tmp_path)
     lose(engine, 25)
-    refresh.refresh(engine, feed, NOW)
+    refresh.refresh(engine, feed, NOW, 0.0)
     assert (feed.held, listed(feed)) == (None, set(ADDRESSES[25:]))
     lose(engine, 38)
-    refresh.refresh(engine, feed, NOW)
+    refresh.refresh(engine, feed, NOW, 0.0)
     assert listed(feed) == set(ADDRESSES[25:])
     assert feed.held == hold.Held(NOW, 48, 25, 12, 13) == hold.load_held(tmp_path)
 
@@ -188,17 +188,17 @@ def test_a_reload_that_is_held_is_taken_when_the_operator_says_so(engine: Engine
     add_listings(engine, ADDRESSES, NOW)
     feed = make_feed(engine, tmp_path)
     lose(engine, 40)
-    refresh.refresh(engine, feed, NOW)
+    refresh.refresh(engine, feed, NOW, 0.0)
     add_listings(engine, ["203.0.113.1"], NOW + 1)
-    refresh.refresh(engine, feed, NOW + 1)
+    refresh.refresh(engine, feed, NOW + 1, 0.0)
     assert listed(feed) == set(ADDRESSES)
     hold.accept(tmp_path)
-    refresh.refresh(engine, feed, NOW + 1)
+    refresh.refresh(engine, feed, NOW + 1, 0.0)
     assert listed(feed) == {"203.0.113.1", *ADDRESSES[40:]}
     assert feed.held is None
     assert list(tmp_path.iterdir()) == []
     add_listings(engine, ["203.0.113.2"], NOW + 2)
-    refresh.refresh(engine, feed, NOW + 2)
+    refresh.refresh(engine, feed, NOW + 2, 0.0)
     assert listed(feed) == {"203.0.113.1", "203.0.113.2", *ADDRESSES[40:]}
 
 
@@ -207,10 +207,10 @@ def test_a_reload_is_not_held_any_more_when_the_database_is_right_again(engine: 
     feed = make_feed(engine, tmp_path)
     execute(engine, "UPDATE listing SET state = 'shadow'")
     execute(engine, "UPDATE change_serial SET serial = 49")
-    refresh.refresh(engine, feed, NOW)
+    refresh.refresh(engine, feed, NOW, 0.0)
     assert feed.held is not None
     execute(engine, "UPDATE listing SET state = 'active'")
-    refresh.refresh(engine, feed, NOW + HELD_POLL)
+    refresh.refresh(engine, feed, NOW + HELD_POLL, 0.0)
     assert feed.serial == 49
     assert not feed.held
     assert not hold.load_held(tmp_path)
@@ -223,7 +223,7 @@ def test_what_changes_say_has_ended_is_not_missed(engine: Engine, tmp_path: Path
     end_listings(engine, numbers[:40], NOW)
     add_listings(engine, ["203.0.113.1"], NOW)
     execute(engine, "DELETE FROM listing_change WHERE serial = 91")  # a gap: everything must be loaded
-    refresh.refresh(engine, feed, NOW)
+    refresh.refresh(engine, feed, NOW, 0.0)
     assert (feed.held, listed(feed)) == (None, {"203.0.113.1", *ADDRESSES[40:]})
 
 
@@ -233,7 +233,7 @@ def test_that_an_earlier_listing_of_a_client_ended_does_not_explain_the_loss_of_
     feed = make_feed(engine)
     execute(engine, "UPDATE listing SET state = 'shadow' WHERE state = 'active'")
     execute(engine, "UPDATE change_serial SET serial = serial - 1")
-    refresh.refresh(engine, feed, NOW)
+    refresh.refresh(engine, feed, NOW, 0.0)
     assert feed.held == hold.Held(NOW, 149, 50, 0, 50)
     assert listed(feed) == set(ADDRESSES)
 
@@ -244,10 +244,10 @@ def test_an_empty_database_is_taken_by_a_server_that_knew_nothing_and_what_has_e
     feed = make_feed(engine, tmp_path)
     assert (feed.serial, feed.held, listed(feed)) == (0, None, set())
     add_listings(engine, ADDRESSES, NOW, seconds=60)
-    refresh.refresh(engine, feed, NOW)
+    refresh.refresh(engine, feed, NOW, 0.0)
     execute(engine, "TRUNCATE listing CASCADE")
     execute(engine, "UPDATE change_serial SET serial = 0")
-    refresh.refresh(engine, feed, NOW + 60)
+    refresh.refresh(engine, feed, NOW + 60, 0.0)
     assert (feed.serial, feed.held) == (0, None)
 
 

@@ -77,7 +77,7 @@ def test_what_has_ended_expires_with_a_serial_each_and_what_has_not_stays(engine
     add(engine, *(virus(NOW + n, client) for n, client in enumerate(addresses)))
     calculate.run(engine, lambda: NOW + 60)
     feed = Feed(MemoryTable())
-    refresh(engine, feed, NOW + 60)
+    refresh(engine, feed, NOW + 60, 0.0)
     assert sweep.expire_ended(engine, lambda: NOW + DAY - 1) == 0
     assert sweep.expire_ended(engine, lambda: NOW + DAY + 9, most=4) == 10
     with engine.connect() as connection:
@@ -86,7 +86,7 @@ def test_what_has_ended_expires_with_a_serial_each_and_what_has_not_stays(engine
     assert [change.serial for change in changes] == list(range(21, 31))
     assert {change.what.state for change in changes if not isinstance(change.what, Exemption)} == {"expired"}
     assert sorted(states) == ["active"] * 10 + ["expired"] * 10
-    refresh(engine, feed, NOW + 60)
+    refresh(engine, feed, NOW + 60, 0.0)
     assert sum(feed.table.counts().values()) == 10
     assert sweep.expire_ended(engine, lambda: NOW + DAY + 9) == 0
 

@@ -59,15 +59,15 @@ def standing(engine: Engine, now: int = NOW) -> dict[str, tuple[str, int, int]]:
 def served(engine: Engine) -> Feed:
     """Give a feed that has loaded the zone as it is."""
     feed = Feed(MemoryTable())
-    refresh(engine, feed, NOW)
+    refresh(engine, feed, NOW, 0.0)
     return feed
 
 
 def check_served(engine: Engine, feed: Feed, now: int = NOW) -> None:
     """Bring a feed up to date by its changes alone; it must then hold what one holds that loads everything."""
-    refresh(engine, feed, now)
+    refresh(engine, feed, now, 0.0)
     whole = Feed(MemoryTable())
-    refresh(engine, whole, now)
+    refresh(engine, whole, now, 0.0)
     with engine.connect() as connection:
         serials = [change.serial for change in load_changes(connection, 0)]
         serial = current_serial(connection)

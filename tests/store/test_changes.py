@@ -79,14 +79,14 @@ def test_a_feed_loads_everything_once_and_then_only_what_came_after(engine: Engi
     assert feed.age(0.0) is None
     add_virus(engine, "192.0.2.1")
     calculate.run(engine, lambda: NOW)
-    refresh(engine, feed, NOW)
+    refresh(engine, feed, NOW, 0.0)
     assert feed.serial == 1
     assert feed.table.lookup(Client.from_text("192.0.2.1"), NOW).listings
     add_virus(engine, "192.0.2.2")
     calculate.run(engine, lambda: NOW)
     with engine.begin() as connection:
         connection.execute(text("UPDATE listing_change SET key = '192.0.2.99' WHERE serial = 1"))
-    refresh(engine, feed, NOW)
+    refresh(engine, feed, NOW, 0.0)
     assert feed.serial == 2
     assert feed.table.lookup(Client.from_text("192.0.2.2"), NOW).listings
     assert not feed.table.lookup(Client.from_text("192.0.2.99"), NOW).listings
@@ -96,7 +96,7 @@ def test_a_feed_loads_everything_again_when_the_database_has_gone_back(engine: E
     feed = Feed(MemoryTable(), serial=7)
     add_virus(engine, "192.0.2.1")
     calculate.run(engine, lambda: NOW)
-    refresh(engine, feed, NOW)
+    refresh(engine, feed, NOW, 0.0)
     assert feed.serial == 1
     assert feed.table.lookup(Client.from_text("192.0.2.1"), NOW).listings
 
