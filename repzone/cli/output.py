@@ -148,18 +148,22 @@ def counted(number: int, noun: str) -> str:
 
 
 def print_table(made: Table) -> None:
-    """Print a table; where a terminal is too narrow for it, it breaks lines, and no address or date is cut short."""
+    """Print a table; where a terminal is too narrow for it, it breaks lines, but no address and no date."""
     from rich.cells import cell_len
     from rich.text import Text
 
     console = _console()
 
-    def length(cell: object) -> int:
-        return cell_len(cell.plain) if isinstance(cell, Text) else cell_len(cell) if isinstance(cell, str) else _NARROW
+    def plain(cell: object) -> str:
+        return cell.plain if isinstance(cell, Text) else cell if isinstance(cell, str) else " " * _NARROW
 
     def width(column: Column) -> int:
-        widest = max(map(length, [column.header, *column.cells]))
-        return widest if column.no_wrap else min(widest, _NARROW)
+        cells = [plain(cell) for cell in (column.header, *column.cells)]
+        widest = max(map(cell_len, cells))
+        if column.no_wrap:
+            return widest
+        column.min_width = max((len(word) for cell in cells for word in _ADDRESS.findall(cell)), default=0)
+        return max(column.min_width, min(widest, _NARROW))
 
     needed = sum(map(width, made.columns)) + 2 * (len(made.columns) - 1)
     if needed > console.width:
@@ -169,6 +173,8 @@ def print_table(made: Table) -> None:
 
 _NARROW = 12
 """Columns whose cells may be broken in several lines, or are drawn, are not made narrower than this many characters."""
+
+_ADDRESS = re.compile(r"[0-9a-f.:/]{7,}")
 
 
 def table(*columns: str, title: str | None = None) -> Table:

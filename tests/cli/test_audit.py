@@ -32,3 +32,12 @@ def test_what_the_configuration_exempts_is_an_act_too(run: Run) -> None:
     run("listings", REPZONE_OWN_NETWORKS="192.0.2.0/24")
     (act,) = run("audit", "-o", "json", REPZONE_OWN_NETWORKS="192.0.2.0/24").objects
     assert (act["author"], act["verb"], act["details"]["added"]) == ("own_networks", "configure", ["192.0.2.0/24"])
+
+
+def test_no_address_is_broken_however_narrow_the_terminal(run: Run) -> None:
+    addresses = ["203.0.113.201", "2001:db8:1234:5678::/64", "2001:db8:ffff:1234:5678:9abc:def0:1234"]
+    for address in addresses:
+        run("allow", "add", address, "--comment", f"asked for {address}, which is theirs")
+    for columns in ("30", "60", "70"):
+        shown = run("audit", COLUMNS=columns).out
+        assert [address for address in addresses if shown.count(address) < 2] == [], shown
