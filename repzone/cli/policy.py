@@ -86,8 +86,10 @@ def check(
     settings = load(config)
     text, source = (read_text(file), str(file)) if file else load_policy(settings)
     new = parse(text, source)
+    now = clock()
     with _opened(settings) as engine:
-        found = differences(_load_rulebook(engine).at(clock()).policy, new)
+        rulebook = _load_rulebook(engine)
+    found = differences(rulebook.at(now).policy, new)
     if output is Output.json:
         for key, old, value in found:
             print_json({"key": key, "running": old or None, "file": value or None})
@@ -95,7 +97,10 @@ def check(
     if not found:
         console.print(Text(f"{source} is valid, and says what is in force."))
         return
-    console.print(Text(f"{source} is valid. {counted(len(found), 'key')} would change:"))
+    newest = rulebook.versions[-1]
+    waits = newest.effective_from > now and not differences(newest.policy, new)
+    when = f"will change at {format_instant(newest.effective_from)}, by version {newest.id}" if waits else "would change"
+    console.print(Text(f"{source} is valid. {counted(len(found), 'key')} {when}:"))
     made = table("key", "in force", "in the file")
     for key, old, value in found:
         made.add_row(Text(key), Text(old or "-"), Text(value or "-"))

@@ -65,6 +65,20 @@ def test_looking_at_a_changed_policy_file_puts_it_in_force_no_sooner(month: Run,
     assert len(month("policy", "show", "-o", "json").objects) == 3
 
 
+def test_a_policy_that_waits_behind_what_was_read_is_said_to_wait(month: Run, tmp_path: Path) -> None:
+    month("ingest", "--format", "jsonl", "-", text=offences("192.0.2.4", "timeout", 1, -200))
+    (tmp_path / "policy.toml").write_text(STRICT)
+    assert month("calculate").code == 0
+    waits = datetime.fromisoformat(month("policy", "show", "-o", "json").objects[-1]["since"])
+    (tmp_path / "other.toml").write_text(STRICT.replace("3", "4", 1))
+    told = f"{waits:%Y-%m-%d %H:%M:%S} UTC"
+    shown = month("policy", "show").out
+    assert f"Version 2 is in force from {told}, behind what has been read." in shown
+    assert "The policy file was changed" not in shown
+    assert f"valid. 5 keys will change at {told}, by version 2:" in " ".join(month("policy", "check").out.split())
+    assert "5 keys would change" in month("policy", "check", "other.toml").out
+
+
 def test_check_says_what_a_file_would_change(month: Run) -> None:
     checked = month("policy", "check", "strict.toml", "-o", "json")
     assert {(one["key"], one["running"], one["file"]) for one in checked.objects} == {
