@@ -99,7 +99,9 @@ def check(
         return
     newest = rulebook.versions[-1]
     waits = newest.effective_from > now and not differences(newest.policy, new)
-    when = f"will change at {format_instant(newest.effective_from)}, by version {newest.id}" if waits else "would change"
+    when = (
+        f"will change at {format_instant(newest.effective_from)}, by version {newest.id}" if waits else "would change"
+    )
     console.print(Text(f"{source} is valid. {counted(len(found), 'key')} {when}:"))
     made = table("key", "in force", "in the file")
     for key, old, value in found:
