@@ -7,10 +7,10 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -30,11 +30,13 @@ from repzone.jobs.demo import LOG, NEVER, Verdict, an_address, last_instant, qna
 from repzone.jobs.ingest import Ingestion
 from repzone.jobs.refresh import refresh
 from repzone.model import Listing
+from repzone.serve.bind import format_address
 from repzone.serve.client import ask
 from repzone.serve.dns import DnsServer
 from repzone.store.engine import Engine, answering
 from repzone.store.find import find_listings
 from repzone.store.migrate import upgrade
+from repzone.web.run import Bound
 from repzone.zone.definition import Zone, arrange
 from repzone.zone.texts import format_instant, format_left, ordinal
 
@@ -148,11 +150,14 @@ async def _show(engine: Engine, settings: Settings, server: DnsServer, zone: Zon
     if once:
         await server.close()
         return _print_verdicts(verdicts, summary, address)
-    stop, ready = stop_event(signal.SIGHUP), asyncio.Event()
-    page = asyncio.create_task(WebService(settings, engine).run(stop, ready.set))
-    await asyncio.wait([page, asyncio.create_task(ready.wait())], return_when=asyncio.FIRST_COMPLETED)
+    stop = stop_event(signal.SIGHUP)
+    bound: asyncio.Future[Sequence[Bound]] = asyncio.get_running_loop().create_future()
+    page = asyncio.create_task(WebService(settings, engine).run(stop, bound.set_result))
+    either: list[asyncio.Future[Any]] = [page, bound]
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     if not page.done():
-        _print_invitation(listings, verdicts, zone, settings, summary, address)
+        (where, *_), *_ = bound.result()
+        _print_invitation(listings, verdicts, zone, settings, summary, address, format_address(*where))
         await server.run(stop)
     await page
     console.print("Stopped; nothing is left running.")
@@ -204,6 +209,7 @@ def _print_invitation(
     settings: Settings,
     summary: str,
     server: tuple[str, int],
+    page: str,
 ) -> None:
     now = clock()
     said = {verdict.name: (verdict.a, verdict.txt) for verdict in verdicts}
@@ -219,9 +225,8 @@ def _print_invitation(
     _print_dig(server, qname(NEVER, zone), ("",), ("",), "(nothing: others forge this address, it did no wrong)")
     print_table(made)
     first = an_address(_samples(listings)[0].client)
-    page = f"http://{settings.web_listen[0]}/?ip={first}"
     console.print("\nThe page that a blocked sender reads:\n")
-    console.print(f"  {page}", style="green", markup=False, soft_wrap=True)
+    console.print(f"  http://{page}/?ip={first}", style="green", markup=False, soft_wrap=True)
     console.print("\nOr ask repzone itself:\n")
     command = Path(sys.argv[0]).absolute()  # the other terminal may be anywhere
     config = settings.file

@@ -57,8 +57,8 @@ class WebService:
             found.append(Listener(console, addresses, "console_listen"))
         return found
 
-    async def run(self, stop: asyncio.Event, ready: Callable[[], None] = lambda: None) -> None:
-        """Answer until `stop` is set; `ready` is called once it does."""
+    async def run(self, stop: asyncio.Event, ready: Callable[[Sequence[Bound]], None] = lambda bound: None) -> None:
+        """Answer until `stop` is set; `ready` is told once where it does: of the page, then of the console."""
         if not self._given:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
             self._opener.start()
@@ -70,7 +70,7 @@ class WebService:
                 log.info("web.ready", **dict(zip(("listen", "console"), words, strict=False)))
                 notify("READY=1")
                 life.append(asyncio.create_task(keep_alive(lambda: True)))
-            ready()
+            ready(bound)
 
         try:
             await serve(self.listeners(), stop, tell)

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -200,11 +201,15 @@ def test_the_demo_says_what_to_try_until_it_is_told_to_stop(
 ) -> None:
     (tmp_path / "tmp").mkdir()
     said = tmp_path / "said"
-    with process(tmp_path, "demo", "--listen", "127.0.0.1:0", TMPDIR=str(tmp_path / "tmp")) as demo:
+    anywhere = ("--listen", "127.0.0.1:0", "--web-listen", "127.0.0.1:0")
+    with process(tmp_path, "demo", *anywhere, TMPDIR=str(tmp_path / "tmp")) as demo:
         until(lambda: "Ctrl-C" in said.read_text() or demo.poll() is not None)
         text = said.read_text()
         (port, name) = re.findall(r"dig @127\.0\.0\.1 -p (\d+) \+short (\S+) A\n +127\.0\.0\.4\n", text)[0]
         assert answers(("127.0.0.1", int(port)), name) == ("127.0.0.4",)
+        (page,) = re.findall(r"http://127\.0\.0\.1:\S+", text)
+        with urllib.request.urlopen(page, timeout=30) as shown:  # noqa: S310 - our own server
+            assert "is listed" in shown.read().decode()
         (folder,) = (tmp_path / "tmp").iterdir()
         assert "is listed for" in run_bare("check", "-c", str(folder / "repzone.toml"), "203.0.113.9").out
         demo.send_signal(number)
