@@ -20,11 +20,11 @@ Nothing here depends on when it is called: the same events give the same listing
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -135,6 +135,7 @@ def free_from(listings: Iterable[Listing]) -> int:
 
 
 _AT = itemgetter(0)
+_BEGAN = attrgetter("began")
 
 
 def gather(offences: Iterable[Offence], rulebook: Rulebook) -> dict[str, Evidence]:
@@ -253,7 +254,7 @@ class _Mercy:
         self._clean_mail = clean
         self._sums: list[int] = []
         self._hours: list[int] = []
-        self._spared = sorted(spared, key=lambda one: one.began)
+        self._spared = sorted(spared, key=_BEGAN)
         self._listed = listed
 
     def spares(self, at: int, points: int, rules: CategoryRules, version: Version, recent: Recent, free: int) -> bool:
@@ -268,7 +269,7 @@ class _Mercy:
             return False
         if last is None or last.version != version.id or free > last.last or at - last.last > rules.window:
             last = Spared(at, at, version.id, 0, 0, 0)
-            self._spared.append(last)
+            insort(self._spared, last, key=_BEGAN)  # an older log may come after a newer one
         last.last, last.points, last.offences, last.clean = at, points, offences, clean
         if not self.found or self.found[-1] is not last:
             self.found.append(last)

@@ -76,6 +76,11 @@ HISTORIES: dict[str, list[Step]] = {
         *((60, "log", [(0, ADDRESS, "unknown_recipient", 3)]), (1, "calculate", None)),
         (60, "log", [(180, ADDRESS, "unknown_recipient", 9)] * 5),
     ],
+    "an older log, whose offences are spared too, is read after one in which it was spared": [
+        *((1, "policy", MERCIFUL), (6 * HOUR, "clean", (4, ADDRESS, 10)), (1, "log", BURST), (1, "calculate", None)),
+        *((1, "log", [(2 * HOUR, ADDRESS, "unknown_recipient", 6)]), (1, "calculate", None)),
+        *((1, "log", [(3 * HOUR, ADDRESS, "unknown_recipient", 1)]), (26 * HOUR, "log", BURST)),
+    ],
     "an event came late": [
         *((1, "log", BURST), (1, "calculate", None), (2 * HOUR, "log", BURST), (1, "calculate", None)),
         (1, "log", [(HOUR, ADDRESS, "unknown_recipient", 6)]),
