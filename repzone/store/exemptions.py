@@ -155,7 +155,8 @@ def _load_held(
     query = (
         sa.select(columns.network, columns.id, columns.comment, seconds(columns.ended))
         .where(columns.network == sa.any_(sa.cast([str(one) for one in networks], sa.ARRAY(columns.network.type))))
-        .where(columns.author != OWN, sa.or_(columns.ended.is_(None), columns.ended > instant(now)))
+        .where(columns.author != OWN, columns.added <= instant(now))
+        .where(sa.or_(columns.ended.is_(None), columns.ended > instant(now)))
         .order_by(columns.id)
     )  # exemption_network_idx
     return {Client.from_text(network): (number, *kept) for network, number, *kept in connection.execute(query)}
@@ -253,9 +254,9 @@ CROSS JOIN LATERAL (
     OFFSET 0
 ) AS inside
 WHERE exemption.id = ANY(CAST(:began AS integer[]))
-    AND expires > :now AND state IN ('active', 'held', 'shadow')""")  # noqa: S608 - our own words
+    AND expires > :now AND state IN ('active', 'held', 'expired', 'shadow')""")  # noqa: S608 - our own words
 
-# listing_pkey. What a sweep has locked has ended; what it has swept since `now` was lifted before.
+# listing_pkey. It waits for a sweep, which itself waits for nobody: what that ends has not ended yet at `now`.
 _REVERSE = sa.text("""
 UPDATE listing SET expires = :now,
     state = CASE WHEN state = 'shadow' THEN state ELSE 'reversed' END,
@@ -263,6 +264,6 @@ UPDATE listing SET expires = :now,
 WHERE id IN (
     SELECT id FROM listing
     WHERE id = ANY(CAST(:inside AS bigint[])) AND expires > :now AND state IN ('active', 'held', 'expired', 'shadow')
-    FOR NO KEY UPDATE SKIP LOCKED
+    ORDER BY id FOR NO KEY UPDATE
 )
 RETURNING id, key, category, state""")

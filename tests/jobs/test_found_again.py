@@ -10,9 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from repzone.jobs import calculate
+from repzone.jobs import calculate, sweep
+from repzone.model import Client
 from repzone.store.engine import Connection, Engine
+from repzone.store.exemptions import add_exemptions
+from repzone.store.locks import hold_rules
 from repzone.store.policies import load_rulebook
+from repzone.store.retention import expire
 from tests.jobs.histories import (
     ADDRESS,
     BURST,
@@ -304,3 +308,48 @@ def test_a_reversal_of_what_has_ended_waits_for_a_calculator_that_counts_it(
     stored, found = both(engine, START - 86_400, world.now)
     assert found == stored
     assert [offence for *_, offence, _ in stored] == [1, 2]
+
+
+def exempt_amid_a_sweep(world: World, sweeping: Callable[[Callable[[], None]], None]) -> None:
+    """Exempt the address three seconds before its listing ends, while it is swept two seconds after that."""
+    world.run([(1, "log", BURST), (1, "calculate", None), (1190, "calculate", None)])
+    (end,) = (expires for _, _, _, expires, *_ in both(world.engine, START - 86_400, world.now)[0])
+    world.now = end - 3
+    done = world.said("allow add")
+
+    def allow() -> None:
+        world.now += 5
+        with world.engine.begin() as connection:
+            add_exemptions(connection, {Client.from_text(ADDRESS): ""}, None, done)
+
+    sweeping(allow)
+    stored, found = both(world.engine, START - 86_400, world.now)
+    assert found == stored
+    assert [expires - end for _, _, _, expires, *_ in stored] == [-3]
+
+
+def test_what_is_swept_while_an_exemption_waits_is_lifted_at_its_second(engine: Engine) -> None:
+    world = World(engine)
+
+    def sweeping(allow: Callable[[], None]) -> None:
+        with engine.begin() as connection:
+            hold_rules(connection)
+            threads = start(allow)
+            wait_for_lock(engine, threads[0])
+            assert sweep.expire_ended(engine, lambda: world.now) == 1
+        join(threads)
+
+    exempt_amid_a_sweep(world, sweeping)
+
+
+def test_what_a_sweep_has_locked_is_lifted_when_it_is_done(engine: Engine) -> None:
+    world = World(engine)
+
+    def sweeping(allow: Callable[[], None]) -> None:
+        with engine.begin() as connection:
+            assert expire(connection, world.now + 5, 500) == 1
+            threads = start(allow)
+            wait_for_lock(engine, threads[0])
+        join(threads)
+
+    exempt_amid_a_sweep(world, sweeping)

@@ -72,6 +72,16 @@ def test_what_runs_wholly_inside_a_new_exemption_is_reversed_and_nothing_else(re
     assert feed.table.lookup(C("192.0.3.9"), NOW).listings  # the wider ban has a hole, no more
 
 
+def test_one_of_a_clock_that_was_ahead_does_not_stand_for_one_from_now_on(ready: Engine) -> None:
+    exempt(ready, {NET: "partners"}, now=NOW + 86_400)
+    add_listings(ready, Listing(C("192.0.2.1"), "errors", 1, NOW - 60, NOW + 60))
+    feed = served(ready)
+    done = exempt(ready, {NET: "partners"})
+    check_served(ready, feed)
+    assert done == Exempted(1, 0, 0, ((C("192.0.2.1"), "errors"),))
+    assert feed.table.lookup(C("192.0.2.9"), NOW).exemption is not None
+
+
 def test_an_exemption_is_in_force_from_its_second_to_its_end_and_says_who_made_it(ready: Engine) -> None:
     exempt(ready, {NET: "partners"}, NOW + 60)
     assert load(ready) == [Exemption(NET, NOW, NOW + 60, "partners", "ada")]
@@ -258,5 +268,7 @@ def test_exactly_the_listings_inside_are_lifted_whatever_they_are(ready: Engine,
     assert set(done.lifted) == {
         (one.client, one.category)
         for one in listings
-        if one.state in ("active", "held") and one.expires > NOW and any(net.covers(one.client) for net in networks)
+        if one.state in ("active", "held", "expired")
+        and one.expires > NOW
+        and any(net.covers(one.client) for net in networks)
     }
