@@ -131,7 +131,7 @@ def _refresh(subscription: Subscription, feed: Feed, now: int, at: float) -> Non
     if feed.held is None:
         feed.looked = at
     _tell(feed, now)
-    if now - feed.swept >= SWEEP:
+    if abs(now - feed.swept) >= SWEEP:  # a clock that is set back must not put it off
         feed.table.sweep(now)
         feed.exempt = feed.table.count_exempt(now)
         feed.swept = now
@@ -169,7 +169,7 @@ def _tell(feed: Feed, now: int) -> None:
 
 def _may_load(feed: Feed, now: int) -> bool:
     """Tell whether to look at everything: while a reload is held only now and then, and when it was accepted."""
-    return feed.held is None or now - feed.compared >= HELD_POLL or _is_accepted(feed)
+    return feed.held is None or abs(now - feed.compared) >= HELD_POLL or _is_accepted(feed)
 
 
 def _is_accepted(feed: Feed) -> bool:

@@ -68,9 +68,11 @@ def subscribe(engine: sa.Engine, channel: str) -> Iterator[Subscription]:
 
 _LISTEN = 10.0
 
-# Of the server since initdb, and of the database in it: a restored dump and a server of another host are others.
+# Of the server since initdb, of the database in it, and of its tables: a restored dump and a server of another host are
+# others, also when the dump came into this very database.
 _IDENTITY = """
-SELECT system_identifier || '/' || oid FROM pg_control_system(), pg_database WHERE datname = current_database()"""
+SELECT concat_ws('/', system_identifier, pg_database.oid, to_regclass('change_serial')::oid)
+FROM pg_control_system(), pg_database WHERE datname = current_database()"""
 
 
 class _Cut:

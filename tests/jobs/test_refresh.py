@@ -145,6 +145,21 @@ def lose(engine: Engine, most: int) -> None:
         connection.execute(text("DELETE FROM listing_change WHERE serial = (SELECT serial + 1 FROM change_serial)"))
 
 
+def test_a_dump_that_came_into_the_same_database_is_not_taken_for_this_one_going_on(
+    engine: Engine, tmp_path: Path
+) -> None:
+    add_listings(engine, ADDRESSES[:5], NOW)
+    feed = make_feed(engine, tmp_path)
+    execute(engine, "CREATE TABLE restored AS TABLE change_serial")
+    execute(engine, "DROP TABLE change_serial")
+    execute(engine, "ALTER TABLE restored RENAME TO change_serial")
+    execute(engine, "UPDATE listing_change SET key = '203.0.113.1' WHERE serial = 1")
+    execute(engine, "UPDATE listing SET key = '203.0.113.1' WHERE id = 1")
+    add_listings(engine, ADDRESSES[5:6], NOW)
+    refresh.refresh(engine, feed, NOW, 0.0)
+    assert listed(feed) == {"203.0.113.1", *ADDRESSES[1:6]}
+
+
 def test_another_database_with_a_higher_serial_is_not_taken_for_this_one_going_on(
     engine: Engine, tmp_path: Path
 ) -> None:
@@ -280,6 +295,28 @@ def until(condition: Callable[[], bool]) -> None:
             return
         pause.wait(0.01)
     raise AssertionError("it did not come about in 20 s")
+
+
+def test_a_clock_that_was_ahead_and_is_set_right_puts_no_sweep_off(engine: Engine, tmp_path: Path) -> None:
+    feed = make_feed(engine, tmp_path)
+    refresh.refresh(engine, feed, NOW + 86_400, 0.0)
+    add_listings(engine, ADDRESSES, NOW, seconds=60)
+    refresh.refresh(engine, feed, NOW, 1.0)
+    assert sum(feed.table.counts().values()) == len(ADDRESSES)
+    refresh.refresh(engine, feed, NOW + 60, 61.0)
+    assert sum(feed.table.counts().values()) == 0
+
+
+def test_a_clock_that_was_ahead_and_is_set_right_keeps_no_reload_held(engine: Engine, tmp_path: Path) -> None:
+    add_listings(engine, ADDRESSES, NOW)
+    feed = make_feed(engine, tmp_path)
+    execute(engine, "UPDATE listing SET state = 'shadow'")
+    execute(engine, "UPDATE change_serial SET serial = 49")
+    refresh.refresh(engine, feed, NOW + 600, 0.0)
+    assert feed.held is not None
+    execute(engine, "UPDATE listing SET state = 'active'")
+    refresh.refresh(engine, feed, NOW + 1, 1.0)
+    assert not feed.held
 
 
 def test_while_a_reload_is_held_the_data_grows_older(engine: Engine, tmp_path: Path) -> None:
