@@ -21,9 +21,9 @@ from repzone.store.acts import Act, store_act, utc
 from repzone.store.engine import Connection, Engine, answering
 from repzone.store.exemptions import load_exemptions
 from repzone.store.listings import Made, add_spared
-from repzone.store.locks import hold_rules, lock_acts
+from repzone.store.locks import hold_history, hold_rules, lock_acts
 from repzone.store.rebuild import Corrected, correct, lock_keys
-from repzone.store.replay import Past, Question, Stored, count_events, load_pasts
+from repzone.store.replay import Past, Question, Stored, count_events, keep_days, load_pasts
 
 log = structlog.get_logger()
 
@@ -68,6 +68,7 @@ def run(
     with answering():
         with engine.connect() as connection:
             connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            keep_days(connection)
             question = make_question(connection, None, since, clock())
             found = _compare(connection, question, progress).differences
         if act is not None and found:
@@ -133,6 +134,7 @@ def _correct(
     connection: Connection, since: int, clock: Clock, found: Sequence[Difference], act: Act
 ) -> list[Difference]:
     """Compare these clients anew as all is now, which the first look may be long behind, and store what that says."""
+    hold_history(connection, [since], clock())
     lock_acts(connection)
     hold_rules(connection)
     keys = sorted({(one.client.to_text(), one.category) for one in found})

@@ -21,7 +21,7 @@ from repzone.reasons import COUNTED, Category
 from repzone.store.engine import Connection, Engine, answering
 from repzone.store.exemptions import load_exemptions
 from repzone.store.policies import load_rulebook
-from repzone.store.replay import Past, Question, Stored, count_events, count_spared, load_pasts
+from repzone.store.replay import Past, Question, Stored, count_events, count_spared, keep_days, load_pasts
 from repzone.store.retention import find_events_from
 
 SIDES = ("old", "new")
@@ -151,6 +151,7 @@ def run(
     """
     with answering(), engine.connect() as connection:
         connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        keep_days(connection)
         question = make_question(connection, policy, since, now)
         return compare(connection, question, since, progress)
 

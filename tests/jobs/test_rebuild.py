@@ -11,9 +11,12 @@ from hypothesis import given
 from sqlalchemy import text
 
 from repzone.jobs import calculate, rebuild, sweep
-from repzone.store.engine import Engine
+from repzone.store import retention
+from repzone.store.engine import Connection, Engine
 from repzone.store.purge import Faulty, purge
+from repzone.store.replay import Question
 from tests.jobs.histories import ADDRESS, BURST, HOUR, SHORT, START, STEPS, Step, World, both, database
+from tests.store.acts import join, start
 
 BEFORE = START - 86_400
 WRONG = [(0, ADDRESS, "pregreet", 2)]
@@ -191,6 +194,26 @@ def test_what_was_listed_for_pruned_events_stays_also_when_pruning_was_stopped_b
     assert outcome.days
     assert outcome.left
     assert different(months) == []
+
+
+@pytest.mark.parametrize("look", [1, 2])
+def test_what_is_pruned_while_it_looks_stays(months: World, monkeypatch: pytest.MonkeyPatch, look: int) -> None:
+    engine, counted = months.engine, rebuild.count_events
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE listing SET expires = expires - interval '1 min' WHERE id = 8"))
+    looks = []
+
+    def count(connection: Connection, question: Question) -> int:
+        looks.append(question)
+        if len(looks) == look:
+            join(start(lambda: sweep.prune(engine, lambda: months.now, KEPT)))
+        return counted(connection, question)
+
+    monkeypatch.setattr(rebuild, "count_events", count)
+    monkeypatch.setattr(retention, "LOCK_TIMEOUT", "20ms")
+    monkeypatch.setattr(sweep, "PAUSE", 0.0)
+    assert ([one.kind for one in different(months)] if look == 1 else correct(months)) == ["changed"]
+    assert len(looks) == look
 
 
 @pytest.mark.parametrize("policy", [SHORT, SHORT.replace("threshold = 6", "threshold = 4")])
