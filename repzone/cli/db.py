@@ -12,6 +12,7 @@ from repzone import shipped
 from repzone.cli.database import open_database, open_server
 from repzone.cli.options import ConfigOption, Output, OutputOption
 from repzone.cli.output import console, counted, print_json, replaceable, set_up_logging
+from repzone.cli.signals import end_as_interrupted
 from repzone.cli.wall import clock
 from repzone.config import EMBEDDED, Settings, load
 from repzone.errors import RepzoneError
@@ -39,6 +40,7 @@ def upgrade(config: ConfigOption = None, output: OutputOption = Output.human) ->
     """
     settings = load(config)
     with open_server(settings) as engine:
+        client.recover(engine)
         before = schema(engine, shipped.folder("migrations"))
         after = upgrade_tables(engine, shipped.folder("migrations"))  # at head too: it renews what the page may read
     if output is Output.json:
@@ -175,6 +177,7 @@ def restore(
     Example: repzone db restore /var/backups/repzone.dump
     """
     settings = load(config)
+    end_as_interrupted()
     with open_server(settings) as engine:
         client.restore(engine, settings.postgres_bin_dir, file, replace=yes)
         found = schema(engine, shipped.folder("migrations"))

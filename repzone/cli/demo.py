@@ -21,6 +21,7 @@ from repzone.cli.database import open_server, prepare
 from repzone.cli.output import console, counted, errors, print_table, table
 from repzone.cli.parse import Format, reader_maker
 from repzone.cli.serve import Served, following, listen_addresses, stop_event
+from repzone.cli.signals import end_as_interrupted
 from repzone.cli.wall import clock
 from repzone.cli.web import WebService
 from repzone.config import NAME, Settings, load
@@ -89,14 +90,9 @@ def demo(
 @contextmanager
 def _folder() -> Iterator[Path]:
     """Give a folder that is gone at the end, also when the terminal is closed or SIGTERM comes."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    end_as_interrupted()
     with tempfile.TemporaryDirectory(prefix="repzone-demo-") as folder:
         yield Path(folder)
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 async def _demo(settings: Settings, *, once: bool) -> bool:

@@ -54,11 +54,10 @@ def restore(engine: sa.Engine, bin_dir: Path | None, file: Path, *, replace: boo
     """
     if not file.is_file():
         raise RepzoneError(f"{file}: there is no such file")
+    recover(engine)
     with answering(), engine.connect() as connection:
-        others = int(connection.scalar(_OTHERS) or 0)
+        _be_alone(connection)
         tables = int(connection.scalar(_TABLES) or 0)
-    if others:
-        raise RepzoneError(f"{others} others use the database: stop them first (repzone run, serve, ingest)")
     if tables and not replace:
         raise RepzoneError(f"the database is not empty, it has {tables} tables: --yes replaces them")
     options = ["--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction", str(file)]
@@ -72,6 +71,30 @@ def restore(engine: sa.Engine, bin_dir: Path | None, file: Path, *, replace: boo
         _do(engine, "DROP SCHEMA public CASCADE", f"ALTER SCHEMA {ASIDE} RENAME TO public")
         raise
     _do(engine, f"DROP SCHEMA {ASIDE} CASCADE")
+
+
+def recover(engine: sa.Engine) -> None:
+    """Bring back the tables that a restore which was killed has put aside.
+
+    RepzoneError when there are others by now: of the dump, or made anew.
+    """
+    with answering(), engine.connect() as connection:
+        if connection.scalar(_ASIDE) is None:
+            return
+        _be_alone(connection)
+        tables = int(connection.scalar(_TABLES) or 0)
+    if tables:
+        raise RepzoneError(
+            f"a restore was killed: the schema public has tables, and {ASIDE} those from before it; to keep the former: "
+            f"repzone db shell -- -c 'DROP SCHEMA {ASIDE} CASCADE'"
+        )
+    _do(engine, "DROP SCHEMA public CASCADE", f"ALTER SCHEMA {ASIDE} RENAME TO public")
+
+
+def _be_alone(connection: sa.Connection) -> None:
+    others = int(connection.scalar(_OTHERS) or 0)
+    if others:
+        raise RepzoneError(f"{others} others use the database: stop them first (repzone run, serve, ingest)")
 
 
 def shell(engine: sa.Engine, bin_dir: Path | None, arguments: Sequence[str]) -> int:
@@ -133,6 +156,8 @@ def find_program(name: str, bin_dir: Path | None, major: int) -> Path:
 _OTHERS = sa.text("""
 SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'""")
+
+_ASIDE = sa.text(f"SELECT to_regnamespace('{ASIDE}')")
 
 _TABLES = sa.text("""
 SELECT count(*) FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm') AND relnamespace = 'public'::regnamespace""")

@@ -93,6 +93,45 @@ def test_what_was_saved_is_there_again_after_a_restore(run_bare: Run, tmp_path: 
         assert sorted(path.name for path in tmp_path.glob(".*")) == []
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_restore_that_is_ended_leaves_what_was_there(
+    run_process: Run, migrated_url: str, tmp_path: Path, number: signal.Signals
+) -> None:
+    run_process("ban", "192.0.2.1", "--because", "x")
+    run_process("db", "dump", "saved.dump")
+    with psycopg.connect(migrated_url) as connection:
+        real = client.find_program("pg_restore", None, connection.info.server_version // 10000)
+    slow = tmp_path / "bin" / "pg_restore"
+    slow.parent.mkdir()
+    slow.write_text(f'#!/bin/sh\n[ "$1" = --version ] && exec {real} --version\ntouch begun\nexec sleep 600\n')
+    slow.chmod(0o755)
+    variables = {"REPZONE_DATABASE_URL": migrated_url, "REPZONE_POSTGRES_BIN_DIR": str(slow.parent)}
+    with process(tmp_path, "db", "restore", "saved.dump", "--yes", **variables) as restoring:
+        until((tmp_path / "begun").exists)
+        restoring.send_signal(number)
+        assert restoring.wait(60) == 130
+    assert [one["client"] for one in run_process("listings", "-o", "json").objects] == ["192.0.2.1"]
+    assert run_process("db", "restore", "saved.dump", "--yes").code == 0
+
+
+@pytest.mark.parametrize("words", [("db", "upgrade"), ("db", "restore", "saved.dump", "--yes")], ids=" ".join)
+def test_what_a_killed_restore_put_aside_comes_back(run: Run, migrated_url: str, words: tuple[str, ...]) -> None:
+    run("ban", "192.0.2.1", "--because", "x")
+    run("db", "dump", "saved.dump")
+    with psycopg.connect(migrated_url) as connection:
+        connection.execute(f"ALTER SCHEMA public RENAME TO {client.ASIDE}")
+        connection.execute("CREATE SCHEMA public")
+    assert run(*words).code == 0
+    assert [one["client"] for one in run("listings", "-o", "json").objects] == ["192.0.2.1"]
+    with psycopg.connect(migrated_url) as connection:
+        connection.execute(f"CREATE SCHEMA {client.ASIDE}")
+    refused = run(*words)
+    assert refused.code == 1
+    assert f"a restore was killed: the schema public has tables, and {client.ASIDE} those from" in refused.err
+    with psycopg.connect(migrated_url) as connection:
+        connection.execute(f"DROP SCHEMA {client.ASIDE}")
+
+
 def test_an_empty_database_takes_a_dump_without_more_ado(run_process: Run, run_bare: Run, tmp_path: Path) -> None:
     run_process("db", "dump", "saved.dump")
     with running(tmp_path / "state", durable=False):
