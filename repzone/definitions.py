@@ -27,13 +27,13 @@ class Definitions:
     zones: tuple[tuple[str, str], ...]
 
 
-def read_definitions(settings: Settings) -> Definitions:
-    """Read the policy and every zone file; ConfigError when one cannot be read, or there is no zone."""
+def read_definitions(settings: Settings, policy: tuple[str, str] | None = None) -> Definitions:
+    """Read the policy, unless one is given, and every zone file; ConfigError when one is off, or there is no zone."""
     folder = settings.zones_dir or shipped.folder("zones")
     files = sorted(folder.glob("*.toml"))
     if not files:
         raise ConfigError(str(folder), "", "there is no zone definition (*.toml) in this folder")
-    return Definitions(load_policy(settings), tuple((read_text(file), str(file)) for file in files))
+    return Definitions(policy or load_policy(settings), tuple((read_text(file), str(file)) for file in files))
 
 
 def parse_zones(definitions: Definitions, settings: Settings) -> list[Zone]:
@@ -51,3 +51,8 @@ def parse_zones(definitions: Definitions, settings: Settings) -> list[Zone]:
 def load_zones(settings: Settings) -> list[Zone]:
     """Read every zone definition; ConfigError when there is none, or two of one apex."""
     return parse_zones(read_definitions(settings), settings)
+
+
+def load_silent_zones(settings: Settings) -> list[Zone]:
+    """Read them for whoever says nothing to a client: with the messages of the shipped policy, whatever ours is."""
+    return parse_zones(read_definitions(settings, (rules.SHIPPED, "the shipped policy")), settings)

@@ -25,7 +25,7 @@ def calculate(
     Example: repzone calculate --dry-run
     """
     settings = load(config)
-    with open_database(settings, clock) as engine:
+    with open_database(settings, clock, deciding=True) as engine:
         print_outcome(job.run(engine, clock, dry_run=dry_run), output, dry_run=dry_run)
         if not dry_run:
             sweep.run(engine, clock, sweep.Retention.of(settings))

@@ -13,6 +13,7 @@ from repzone.cli.options import ConfigOption, Output, OutputOption, parse_addres
 from repzone.cli.output import plain, print_json
 from repzone.cli.wall import clock
 from repzone.config import EMBEDDED, Settings, load, read_text
+from repzone.errors import ConfigError
 from repzone.model import Client
 from repzone.policy.rules import SHIPPED
 from repzone.store.embedded import running
@@ -54,12 +55,18 @@ def _look_up(settings: Settings, clients: Sequence[Client], now: int) -> Held:
             url = stack.enter_context(running(settings.state_dir, settings.postgres_bin_dir))
         else:
             url = "" if private else settings.database_url.replace("postgresql+psycopg:", "postgresql:", 1)
-        policy = SHIPPED if settings.policy_file is None else read_text(settings.policy_file)
-        held = None
+        policy, held = _policy(settings), None
         if url:
             revision, own = shipped.newest_revision(), settings.own_networks
             held = look_up(url, clients, now, revision=revision, policy=policy, own_networks=own)
         return held if held is not None else _look_up_usually(settings, clients, now)
+
+
+def _policy(settings: Settings) -> str:
+    try:
+        return SHIPPED if settings.policy_file is None else read_text(settings.policy_file)
+    except ConfigError:  # the usual way says so
+        return ""
 
 
 def _look_up_usually(settings: Settings, clients: Sequence[Client], now: int) -> Held:

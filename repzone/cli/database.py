@@ -1,9 +1,10 @@
 """Settings in, an open database out: the private PostgreSQL or the operator's own, with its tables up to date."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import structlog
+import typer
 
 from repzone import shipped
 from repzone.clock import Clock
@@ -13,6 +14,7 @@ from repzone.errors import ConfigError
 from repzone.store.embedded import running
 from repzone.store.engine import Engine, answering, connect, require_current
 from repzone.store.exemptions import store_own_networks
+from repzone.store.policies import has_policy
 from repzone.store.policies import load_policy as store_policy
 
 log = structlog.get_logger()
@@ -42,32 +44,55 @@ def revive(settings: Settings) -> None:
 
 
 @contextmanager
-def open_database(settings: Settings, clock: Clock) -> Iterator[Engine]:
-    """Give an engine whose tables are up to date and whose policy and own networks are the configured ones."""
-    load_policy(settings)
+def open_database(settings: Settings, clock: Clock, *, deciding: bool = False) -> Iterator[Engine]:
+    """Give an engine whose tables are up to date and whose policy and own networks are the configured ones.
+
+    Whoever is `deciding` by the policy needs a sound one. Who looks or acts by hand goes on with the one in force, and
+    is told: a zone can be paused, and a client released, by him who has just broken the policy.
+    """
+    if deciding:
+        load_policy(settings)
     with open_server(settings) as engine:
-        prepare(engine, settings, clock())
+        prepare(engine, settings, clock(), refused=None if deciding else _warn)
         yield engine
 
 
-def prepare(engine: Engine, settings: Settings, now: int, *, serving: bool = False) -> None:
+def prepare(
+    engine: Engine,
+    settings: Settings,
+    now: int,
+    *,
+    serving: bool = False,
+    refused: Callable[[ConfigError], None] | None = None,
+) -> None:
     """Check the tables, and put the configured policy and own networks in force where they differ.
 
-    Whoever only serves what was decided goes on with the policy in force when the configured one is faulty, and can
-    wait for tables that are still to be made: to him that is a database that is away (UnavailableError).
+    A faulty policy leaves the one in force, if there is one, and `refused` is told; without that it is an error.
+    Whoever is `serving` what was decided needs none, and can wait for tables that are still to be made: to him that is
+    a database that is away (UnavailableError).
     """
     require_current(engine, shipped.folder("migrations"), waiting=serving)
     try:
         text, source = load_policy(settings)
     except ConfigError as error:
-        if not serving:
-            raise
-        log.error("policy.refused", error=str(error))
+        with answering(), engine.connect() as connection:
+            if refused is None or not (serving or has_policy(connection)):
+                raise
+        refused(error)
     else:
         with answering(), engine.begin() as connection:
             store_policy(connection, text, source, now)
     with answering(), engine.begin() as connection:
         store_own_networks(connection, settings.own_networks, now)
+
+
+def prepare_server(engine: Engine, settings: Settings, now: int) -> None:
+    """Do so for whoever only serves what was decided."""
+    prepare(engine, settings, now, serving=True, refused=lambda error: log.error("policy.refused", error=str(error)))
+
+
+def _warn(error: ConfigError) -> None:
+    typer.echo(f"repzone: {error}; the policy in force goes on", err=True)
 
 
 @contextmanager

@@ -82,7 +82,7 @@ def ingest(
         with open_server(settings) as engine:
             _follow(settings, _ingestion(settings, format, engine), names, deciding=not no_calculate)
         return
-    with open_database(settings, clock) as engine:
+    with open_database(settings, clock, deciding=True) as engine:
         with progress_bars() as progress:
             if read_mail is not None:
                 version = " ".join((format, *settings.spamtrap_mx))

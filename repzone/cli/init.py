@@ -56,7 +56,7 @@ def init(
     zones = load_zones(settings)
     with open_server(settings) as engine:
         schema = upgrade(engine, shipped.folder("migrations"))
-    with open_database(settings, clock):
+    with open_database(settings, clock, deciding=True):
         pass  # the policy is in force from now on
     if output is Output.json:
         fields = {"written": [str(file) for file in written], "server": schema.server, "revision": schema.revision}

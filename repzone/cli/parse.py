@@ -18,7 +18,7 @@ from repzone.cli.options import ConfigOption, Output, OutputOption
 from repzone.cli.output import UNICODE, console, counted, errors, print_json, print_table, stdin, table, utc
 from repzone.cli.wall import clock
 from repzone.config import Settings, load
-from repzone.definitions import load_zones
+from repzone.definitions import load_silent_zones
 from repzone.errors import ConfigError, UsageError
 from repzone.jobs.files import cut, open_log, read_blocks
 from repzone.jobs.mails import ParseMail, read_mail, read_mails, read_stream
@@ -73,7 +73,7 @@ def reader_maker(settings: Settings, format: str, key: Callable[[], bytes] = byt
     """
     if format == Format.jsonl:
         return lambda state: JsonlReader()
-    zones = load_zones(settings)
+    zones = load_silent_zones(settings)
     own = OwnZones(apexes=tuple(zone.apex for zone in zones), urls=tuple(zone.url for zone in zones if zone.url))
     find = _finder(format)
     return lambda state: LogReader(settings.log_timezone, own, state, key(), find)

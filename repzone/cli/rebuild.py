@@ -42,7 +42,7 @@ def rebuild(
     start = parse_since(since, now)
     if start >= now:
         raise typer.BadParameter("is not in the past", param_hint="--since")
-    with open_database(settings, clock) as engine, event_bar() as progress:
+    with open_database(settings, clock, deciding=True) as engine, event_bar() as progress:
         done = act(now, "rebuild", f"since {utc(start)}", because) if yes else None
         outcome = job.run(engine, start, clock, done, progress)
     if output is Output.json:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from repzone.cli.database import open_server, prepare
+from repzone.cli.database import open_server, prepare_server
 from repzone.cli.options import ConfigOption
 from repzone.cli.output import set_up_logging
 from repzone.cli.wall import clock
@@ -64,7 +64,7 @@ def _held(settings: Settings) -> Iterator[None]:
     """Keep the private PostgreSQL while children come and go; one of the operator's own, and tables, may come later."""
     with open_server(settings) as engine:
         try:
-            prepare(engine, settings, clock(), serving=True)
+            prepare_server(engine, settings, clock())
         except UnavailableError as error:
             log.error("run.database_away", error=str(error))
         engine.dispose()

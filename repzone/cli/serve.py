@@ -12,7 +12,7 @@ from functools import partial
 import structlog
 import typer
 
-from repzone.cli.database import open_server, prepare, revive
+from repzone.cli.database import open_server, prepare, prepare_server, revive
 from repzone.cli.options import ConfigOption
 from repzone.cli.output import set_up_logging
 from repzone.cli.run import SERVERS, run_together
@@ -238,7 +238,7 @@ class _Service:
             self._asked = self._served.feed.turned = time.monotonic()
             try:
                 with open_server(self._settings) as engine:
-                    prepare(engine, self._settings, clock(), serving=True)
+                    prepare_server(engine, self._settings, clock())
                     self._engine, self._said = engine, ""
                     feed, again = self._served.feed, partial(revive, self._settings)
                     follow(engine, feed, clock, time.monotonic, self._ending, again)

@@ -9,7 +9,7 @@ from functools import partial
 
 import structlog
 
-from repzone.cli.database import open_server, prepare, revive
+from repzone.cli.database import open_server, prepare_server, revive
 from repzone.cli.wall import clock
 from repzone.config import Settings, load, parse_listen
 from repzone.errors import RepzoneError
@@ -89,7 +89,7 @@ class WebService:
         while not self._ending.is_set():
             try:
                 with open_server(self._settings) as engine:
-                    prepare(engine, self._settings, clock(), serving=True)
+                    prepare_server(engine, self._settings, clock())
                     with answering():
                         reading, confined = connect_reading(engine)
                     if not confined:

@@ -12,7 +12,7 @@ from repzone.cli.export import export
 from repzone.cli.options import ConfigOption, Output, OutputOption, complete_apex
 from repzone.cli.output import console, plain, print_json, print_table, shown, table, utc
 from repzone.config import load
-from repzone.definitions import load_zones
+from repzone.definitions import load_silent_zones, load_zones
 from repzone.errors import RepzoneError
 from repzone.store.changes import current_serial
 from repzone.store.manual import load_pauses, pause_zones
@@ -116,7 +116,7 @@ def resume(
 
 
 def _set(apexes: Sequence[str] | None, because: str, config: Path | None, output: Output, *, paused: bool) -> None:
-    configured = [zone.apex for zone in load_zones(load(config))]
+    configured = [zone.apex for zone in load_silent_zones(load(config))]
     with acting(config) as (connection, now):
         known = configured if paused else list(dict.fromkeys([*configured, *load_pauses(connection)]))
         wanted = _find_apexes(apexes, known) if apexes else known

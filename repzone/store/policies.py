@@ -59,6 +59,11 @@ def _parse(number: int, text: str) -> Policy:
     return parse(text, f"policy version {number} of the database")
 
 
+def has_policy(connection: sa.Connection) -> bool:
+    """Tell whether a policy was ever in force."""
+    return bool(connection.scalar(sa.select(sa.exists(policy_version.select()))))
+
+
 def load_rulebook(connection: sa.Connection) -> Rulebook:
     """Give the rulebook of the policies that are stored."""
     query = sa.select(policy_version.c.id, seconds(policy_version.c.effective_from), policy_version.c.text)

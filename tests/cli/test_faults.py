@@ -159,3 +159,29 @@ def test_what_a_terminal_cannot_show_is_escaped(tmp_path: Path) -> None:
         command = [sys.executable, "-m", "repzone", "parse", "--format", "jsonl", "events", "-o", form]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert (done.returncode, "to \\u2192 from" in done.stdout) == (0, True), done.stderr
+
+
+@pytest.mark.parametrize("damage", ["[categories.errors]\nthresold = 2\n", None], ids=["a typo", "unreadable"])
+def test_who_has_broken_the_policy_can_still_look_release_and_pause(
+    run: Run, tmp_path: Path, damage: str | None
+) -> None:
+    (tmp_path / "repzone.toml").write_text('policy_file = "policy.toml"\n')
+    policy = tmp_path / "policy.toml"
+    policy.write_text("[categories.errors]\nthreshold = 7\n")
+    assert run("calculate").code == 0
+    if damage is None:
+        policy.unlink()
+    else:
+        policy.write_text(damage)
+    for words in (
+        *(("ban", "192.0.2.1", "--because", "x"), ("check", "192.0.2.1"), ("explain", "192.0.2.1"), ("listings",)),
+        *(("unban", "192.0.2.1"), ("allow", "add", "192.0.2.2", "--comment", "x"), ("held", "list")),
+        *(("zone", "pause"), ("zone", "resume"), ("stats",)),
+    ):
+        done = run(*words)
+        assert done.code == 0, done
+        assert done.err.startswith("repzone: policy.toml: ")
+        assert done.err.endswith("; the policy in force goes on\n")
+    assert run("parse", "repzone.toml").code == 0
+    for words in (("calculate",), ("ingest", "repzone.toml"), ("rebuild", "--since", "1d"), ("zone", "list")):
+        assert run(*words).code == 78
