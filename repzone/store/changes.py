@@ -21,9 +21,13 @@ def lock_serials(connection: sa.Connection) -> None:
 def add_changes(connection: sa.Connection, listing_ids: Sequence[int], now: int, act: int | None = None) -> int:
     """Write how these listings stand now as changes, by whose act if any; gives the last serial.
 
+    Behind them come those that still run, and whose place in the zone one of these had taken, decided ahead of time.
     From here to commit every other writer of changes waits: do it last in the transaction.
     """
-    return _add(connection, _ADD, listing_ids, now, act)
+    numbers = list(listing_ids)
+    hidden = list(connection.scalars(_HIDDEN, {"ids": numbers, "now": instant(now)}))
+    last = _add(connection, _ADD, numbers, now, act)
+    return _add(connection, _ADD, hidden, now, None) if hidden else last
 
 
 def add_exemption_changes(
@@ -101,6 +105,12 @@ def _next_serials(connection: sa.Connection, count: int) -> int:
     statement = change_serial.update().values(serial=change_serial.c.serial + count)
     return int(connection.execute(statement.returning(change_serial.c.serial)).scalar_one())
 
+
+_HIDDEN = sa.text("""
+SELECT running.id FROM listing AS gone JOIN listing AS running USING (key, category)
+WHERE gone.id = ANY(CAST(:ids AS bigint[])) AND gone.began >= :now AND gone.state <> 'active'
+    AND running.began < gone.began AND running.expires > :now AND running.state = 'active'
+ORDER BY running.id""")
 
 _ADD = sa.text("""
 INSERT INTO listing_change (serial, at, act_id, listing_id, key, category, offence, began, expires, state)

@@ -25,9 +25,11 @@ from repzone.reasons import CATEGORIES
 from repzone.store.changes import set_paused
 from repzone.store.engine import Engine
 from repzone.store.exemptions import store_own_networks
+from repzone.store.manual import Choice, unban
 from repzone.store.overview import load_overview
 from repzone.wire.respond import View, respond
 from repzone.zone.table import MemoryTable
+from tests.jobs.histories import ADDRESS, BURST, World
 from tests.jobs.listed import add_listings, end_listings
 from tests.wire.sample import LOOPBACK, ZONES, query
 
@@ -272,6 +274,20 @@ def test_what_is_not_held_cannot_be_accepted_and_a_damaged_note_is_named(tmp_pat
     (tmp_path / hold.HELD).write_text(json.dumps({"since": 1}))
     with pytest.raises(RepzoneError, match=r"zone\.held: cannot be read: "):
         hold.load_held(tmp_path)
+
+
+def test_a_listing_that_runs_is_served_again_when_the_next_decided_ahead_is_undone(engine: Engine) -> None:
+    world = World(engine)
+    world.run([(1, "log", BURST), (1, "calculate", None), (1100, "log", [(-200, ADDRESS, "unknown_recipient", 6)])])
+    feed = Feed(MemoryTable())
+    refresh.refresh(engine, feed, world.now, 0.0)
+    with engine.begin() as connection:
+        assert unban(connection, Choice(since=world.now), world.said("unban"), false_positive=True)
+    refresh.refresh(engine, feed, world.now, 0.0)
+    whole = Feed(MemoryTable())
+    refresh.refresh(engine, whole, world.now, 0.0)
+    assert [one.offence for one in whole.table.listings(world.now)] == [1]
+    assert list(feed.table.listings(world.now)) == list(whole.table.listings(world.now))
 
 
 @contextmanager
