@@ -85,8 +85,8 @@ def recover(engine: sa.Engine) -> None:
         tables = int(connection.scalar(_TABLES) or 0)
     if tables:
         raise RepzoneError(
-            f"a restore was killed: the schema public has tables, and {ASIDE} those from before it; to keep the former: "
-            f"repzone db shell -- -c 'DROP SCHEMA {ASIDE} CASCADE'"
+            f"a restore was killed: the schema public has tables, and {ASIDE} those from before it; "
+            f"to keep the former: repzone db shell -- -c 'DROP SCHEMA {ASIDE} CASCADE'"
         )
     _do(engine, "DROP SCHEMA public CASCADE", f"ALTER SCHEMA {ASIDE} RENAME TO public")
 

@@ -35,6 +35,7 @@ from repzone.store import binaries, cluster, postmaster
 USERS, START, LOG = "pg.users", "pg.start", "pg.log"
 LOG_BYTES = 1 << 20
 WAIT_SECONDS = 900  # for another to start or stop it: more than both may take
+CONNECT_SECONDS = 10
 SUN_PATH = 107  # octets, unix(7)
 _PAUSE = 0.02
 
@@ -202,7 +203,7 @@ class _Server:
                 port=5432,
                 user=cluster.ROLE,
                 dbname="postgres",
-                connect_timeout=10,
+                connect_timeout=CONNECT_SECONDS,
                 autocommit=True,
             ) as connection:
                 found = connection.execute("SELECT FROM pg_database WHERE datname = %s", [cluster.DATABASE])
@@ -211,6 +212,10 @@ class _Server:
                 if not create:
                     return f"it has no database {cluster.DATABASE}"
                 connection.execute(f'CREATE DATABASE "{cluster.DATABASE}"')
+        except psycopg.errors.ConnectionTimeout:
+            raise EmbeddedError(
+                f"the PostgreSQL of {self.data} does not answer: nothing came in {CONNECT_SECONDS} s"
+            ) from None
         except psycopg.Error as error:
             return str(error).partition("\n")[0]
         return None

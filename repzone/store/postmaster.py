@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -116,9 +117,15 @@ def start(
 
 
 def disown(child: subprocess.Popen[bytes] | None) -> None:
-    """Leave a server that others still use to init, which reaps it when we have ended."""
+    """Leave a server that others still use: it is reaped when it ends, or by init when we have ended before."""
     if child is not None and child.poll() is None:
         child.returncode = 0  # else Popen warns of a child that was not waited for
+        threading.Thread(target=_reap, args=(child.pid,), name="reaper", daemon=True).start()
+
+
+def _reap(number: int) -> None:
+    with suppress(ChildProcessError):
+        os.waitpid(number, 0)
 
 
 def stop(data: Path, child: subprocess.Popen[bytes] | None = None) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from repzone.store import postmaster
+from repzone.store import embedded, postmaster
 from repzone.store.embedded import hold, running, status
 from tests.fix_embedded import Users, ask, do, is_gone, leave, refused, server, url_of, use, wait_for
 
@@ -106,6 +106,25 @@ def test_a_server_that_was_killed_is_started_again_by_the_next_user(state: Path,
     leave(first)
     leave(second)
     assert is_gone(state)
+
+
+def test_a_server_that_hangs_is_said_not_to_answer(state: Path, users: Users, monkeypatch: pytest.MonkeyPatch) -> None:
+    user = users(state)
+    url_of(user)
+    monkeypatch.setattr(embedded, "CONNECT_SECONDS", 2)
+    os.kill(server(state), signal.SIGSTOP)
+    try:
+        assert refused(state) == f"the PostgreSQL of {state / 'pg'} does not answer: nothing came in 2 s"
+    finally:
+        os.kill(server(state), signal.SIGCONT)
+    leave(user)
+    assert is_gone(state)
+
+
+def test_a_server_that_others_use_is_reaped_when_it_ends(tmp_path: Path) -> None:
+    child = subprocess.Popen(["sleep", "0.1"])
+    postmaster.disown(child)
+    wait_for(lambda: not Path(f"/proc/{child.pid}").exists())
 
 
 def test_a_killed_user_leaves_a_server_that_the_next_one_uses_and_stops(state: Path, users: Users) -> None:
