@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from repzone.model import State
-from repzone.policy.calculator import Offence
+from repzone.model import Listing, State
+from repzone.policy.calculator import Offence, Spared, calculate, free_from
 from repzone.policy.replay import Act, History, replay
 from repzone.policy.rules import Rulebook, Version, parse
 from tests.policy.test_calculator import CLIENT, HOUR, T0, burst
@@ -75,3 +77,29 @@ def test_what_begins_in_the_second_of_an_act_to_another_listing_is_not_touched_b
 
 def test_an_act_in_the_second_of_the_begin_leaves_a_listing_of_no_length() -> None:
     assert replayed(burst(0), act(9, "released", 9, 9)) == [(9, 9, 1, "released")]
+
+
+MERCIFUL = Rulebook([Version(1, 0, parse('[categories.errors]\nthreshold = 3\nwindow = "10m"\nmax_clean = 1', "mild"))])
+LOGS = st.lists(
+    st.lists(st.builds(Offence, st.integers(T0, T0 + HOUR), st.just("timeout"), st.integers(2, 4)), max_size=3),
+    min_size=2,
+    max_size=8,
+)
+
+
+@given(LOGS, st.integers(3, 12))
+def test_a_replay_finds_what_was_decided_in_whatever_order_the_logs_of_a_spared_client_came(
+    logs: list[list[Offence]], messages: int
+) -> None:
+    clean = [(T0 - 2 * HOUR, messages)]
+    known: list[Offence] = []
+    listings: list[Listing] = []
+    spared: dict[int, Spared] = {}
+    for log in logs:
+        free = free_from(listings)  # what is before it has come too late
+        known = sorted([*known, *(one for one in log if one.at >= free)])
+        judgement = calculate(known, listings, "errors", MERCIFUL, clean, list(spared.values()))
+        listings += [Listing(CLIENT, "errors", one.offence, one.began, one.expires) for one in judgement.listings]
+        spared |= {one.began: one for one in judgement.spared}
+    again = replay(History(CLIENT, "errors", known, clean=clean, spared=list(spared.values())), MERCIFUL)
+    assert [(one.began, one.expires) for one in again.listings] == [(one.began, one.expires) for one in listings]
