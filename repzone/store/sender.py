@@ -36,7 +36,8 @@ class Sender:
     """What is known of an address.
 
     `listings` cover it and have not ended, `exemptions` ever covered it; `ended` is of each category the last listing
-    that ran out or was released, the latest first. `cases` are what the rules need to say what comes next.
+    that ran out, was released, or was reversed after it had been published; the latest first. `cases` are what the
+    rules need to say what comes next.
     """
 
     serial: int
@@ -103,9 +104,12 @@ _LISTINGS = sa.text(
     FROM listing WHERE key = ANY(CAST(:keys AS inet[])) AND state = 'active' AND expires > :now"""  # noqa: S608
 )
 
+# listing_key_category_began_key; of what is reversed, listing_change_listing_id_idx: held listings blocked nobody.
 _ENDED = sa.text(
     f"""SELECT DISTINCT ON (category) {_COLUMNS} FROM listing
-    WHERE key = ANY(CAST(:keys AS inet[])) AND state IN ('active', 'expired', 'released') AND expires <= :now
+    WHERE key = ANY(CAST(:keys AS inet[])) AND expires <= :now AND (state IN ('active', 'expired', 'released')
+        OR state = 'reversed' AND EXISTS (SELECT FROM listing_change AS change
+            WHERE change.listing_id = listing.id AND change.state = 'active' AND change.at < listing.expires))
     ORDER BY category, expires DESC"""  # noqa: S608 - our own words
 )
 

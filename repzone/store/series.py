@@ -1,4 +1,4 @@
-"""A span of time in, numbers over it out: listings in force by category, events by component, mails refused."""
+"""A span of time in, numbers over it out: listings in force by category, events by reason, mails refused."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +24,15 @@ class Active:
     counts: Mapping[Category, Sequence[int]]
 
 
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How many events of a reason there were, and the components that told some of them: not every event keeps its."""
+
+    reason: str
+    components: Sequence[str]
+    count: int
+
+
 def load_active(connection: sa.Connection, now: int, span: int, step: int) -> Active:
     """Give how many listings were in force from `span` seconds ago until now, every `step` seconds.
 
@@ -40,13 +49,10 @@ def load_active(connection: sa.Connection, now: int, span: int, step: int) -> Ac
     return Active(instants, {category: row[:-1] for category, row in counts.items()})
 
 
-def load_rates(connection: sa.Connection, now: int) -> dict[str, int]:
-    """Give the events of the last MINUTES minutes by component, the most first.
-
-    Where an event's line was not kept, its component is not known either: those stand under "".
-    """
+def load_rates(connection: sa.Connection, now: int) -> list[Rate]:
+    """Give the events of the last MINUTES minutes by reason, the most first."""
     rows = connection.execute(_RATES, {"since": instant(now - MINUTES * 60), "now": instant(now)})
-    return {component: int(count) for component, count in rows}
+    return [Rate(reason, tuple(components or ()), int(count)) for reason, components, count in rows]
 
 
 def load_gathered(
@@ -96,8 +102,9 @@ GROUP BY category, behind""")
 
 # The partitions of the last hour.
 _RATES = sa.text("""
-SELECT component, sum(count)::bigint FROM event WHERE at > :since AND at <= :now
-GROUP BY component ORDER BY 2 DESC, 1""")
+SELECT reason, array_agg(component ORDER BY component) FILTER (WHERE component <> ''), sum(count)::bigint
+FROM (SELECT reason, component, sum(count) AS count FROM event WHERE at > :since AND at <= :now GROUP BY 1, 2) AS told
+GROUP BY reason ORDER BY 3 DESC, 1""")
 
 # event_key_category_at_idx
 _GATHERED = sa.text("""

@@ -28,7 +28,12 @@ def fields(site: Site, verdict: Verdict) -> dict[str, object]:
         "listings": [_block_fields(site, block, verdict) for block in verdict.blocks],
         "expires": utc(verdict.expires) if verdict.blocks else None,
         "left": verdict.expires - verdict.now if verdict.blocks else None,
-        "ended": {"category": ended.category, "expires": utc(ended.expires)} if ended else None,
+        "ended": {
+            **{"category": ended.category, "expires": utc(ended.expires)},
+            "false_positive": verdict.mistaken,
+        }
+        if ended
+        else None,
         "serial": known.serial,
         "at": utc(verdict.now),
         "live": known.live,
@@ -162,7 +167,14 @@ def _schema() -> dict[str, Any]:
             "listings": {"type": "array", "items": listing},
             "expires": maybe(instant),
             "left": maybe(number),
-            "ended": maybe(whole({"category": {"enum": list(CATEGORIES)}, "expires": instant})),
+            "ended": maybe(
+                whole(
+                    {
+                        **{"category": {"enum": list(CATEGORIES)}, "expires": instant},
+                        "false_positive": {"type": "boolean"},
+                    }
+                )
+            ),
             "serial": number,
             "at": instant,
             "live": {"type": "boolean"},

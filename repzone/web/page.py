@@ -106,6 +106,7 @@ def _words(site: Site, t: Language, now: int, verdict: Verdict | None) -> dict[s
         "now": now,
         "detail": site.detail,
         "verdict": verdict,
+        "mistaken": verdict is not None and verdict.mistaken,
         "category_names": CATEGORY_NAMES,
         "explanations": EXPLANATIONS,
         "owners": OWNERS,

@@ -36,7 +36,7 @@ class Known:
 
     `age` is that of the data in seconds, None when there is none; `live` says that the database itself answered: only
     then there are `counted` listings, policies by version, outlooks, and of each category the last listing that
-    `ended`, the latest first.
+    `ended`, the latest first; one that is reversed blocked by mistake.
     """
 
     found: Found
@@ -81,6 +81,11 @@ class Verdict:
     def expires(self) -> int:
         """The second at which nothing blocks any more."""
         return max((block.listing.expires for block in self.blocks), default=self.now)
+
+    @property
+    def mistaken(self) -> bool:
+        """Tell whether the last block should never have been."""
+        return self.ended is not None and self.ended.state == "reversed"
 
 
 def judge(client: Client, now: int, known: Known, zones: Iterable[Zone], max_stale: int) -> Verdict:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -153,6 +155,26 @@ def test_when_the_zones_change_the_overview_is_taken_anew_without_being_loaded(
     expect(page.get_by_text("4,711")).to_be_visible()
     expect(page.locator(".uplot")).to_have_count(2)
     assert page.evaluate("window.same")
+    page.unroute_all(behavior="ignoreErrors")  # it goes on asking until it is closed
+
+
+def test_charts_tell_the_latest_numbers_before_anybody_points_at_them(enter: Callable[..., Page]) -> None:
+    page = enter()
+    values = page.locator(".u-legend").first.locator(".u-value")
+    expect(values.first).to_have_text(re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d$"))
+    assert all(one.isdecimal() for one in values.all_inner_texts()[1:])
+
+
+def test_no_gap_in_the_menu_is_wider_than_the_others(enter: Callable[..., Page]) -> None:
+    spans = enter().evaluate(
+        "[...document.querySelectorAll('header nav a')].map(link => {"
+        " if (link.textContent.startsWith('Held')) link.textContent = 'Held'; return link; }).map(link => {"
+        " const range = document.createRange(); range.selectNodeContents(link);"
+        " const box = range.getBoundingClientRect(); return [box.left, box.right]; })"
+    )
+    gaps = [after[0] - before[1] for before, after in pairwise(spans)]
+    assert len(gaps) == 4
+    assert max(gaps) - min(gaps) < 1
 
 
 def confirm_held(page: Page, desk: str) -> None:

@@ -175,6 +175,32 @@ def test_what_can_be_touched_is_large_enough(chromium: Browser, site: str) -> No
     context.close()
 
 
+def test_nothing_sticks_out_of_the_text_and_a_verdict_has_as_much_room_below_as_above(
+    chromium: Browser, site: str
+) -> None:
+    for path in (
+        f"/?ip={BLOCKED}",
+        f"/?ip={BLOCKED}&zone=zen.example.org",
+        f"/?ip={CLEAR}",
+        "/?ip=192.0.2.1+192.0.2.2",
+    ):
+        context, page, _ = open_page(chromium, site + path)
+        sides = {
+            (box["x"], box["width"])
+            for box in (page.locator(one).bounding_box() for one in ("header.top", "form.look", ".verdict", "footer"))
+            if box
+        }
+        assert len(sides) == 1, (path, sides)
+        above, below = page.evaluate(
+            "(() => { const verdict = document.querySelector('.verdict'), box = verdict.getBoundingClientRect();"
+            " const shown = [...verdict.children].filter(one => one.textContent);"
+            " return [shown[0].getBoundingClientRect().top - box.top,"
+            " box.bottom - shown.at(-1).getBoundingClientRect().bottom]; })()"
+        )
+        assert above == pytest.approx(below, abs=1), path
+        context.close()
+
+
 def test_a_printed_page_has_everything_and_no_form(chromium: Browser, site: str) -> None:
     context, page, _ = open_page(chromium, f"{site}/?ip={BLOCKED}")
     page.emulate_media(media="print")

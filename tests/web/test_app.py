@@ -5,14 +5,17 @@ from __future__ import annotations
 import gzip
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
+from repzone.model import Client
 from repzone.policy.rules import SHIPPED
-from repzone.store.engine import Engine
+from repzone.store.engine import Connection, Engine
+from repzone.store.sender import Sender, load_sender
 from repzone.web.http import HEADERS
 from tests.store.samples import NOW
 from tests.web.asked import BOTH, ENDED, EXEMPT, HOSTILE, MANUAL, NOTHING, OPERATOR, POINTS, SPAM, asking, fill
@@ -136,8 +139,27 @@ def test_what_cannot_be_seen_is_not_shown_again(page: TestClient) -> None:
 def test_a_rejection_by_somebody_elses_list_is_named_as_such(page: TestClient) -> None:
     answer = page.post("/", data={"ip": REPLY.format(zone="zen.example.org").replace(SPAM, NOTHING)})
     assert "names the list zen.example.org, which is not ours" in page.get(answer.headers["location"]).text
+    answer = page.post("/", data={"ip": REPLY.format(zone="zen.example.org")})
+    said = page.get(answer.headers["location"]).text
+    assert "names another list, zen.example.org, which is not ours: that block does not end with this one" in said
     for ours in ("", "&zone=bl.example.net", "&zone=BL.example.NET", "&zone=wl.example.net"):
-        assert "which is not ours" not in page.get(f"/?ip={NOTHING}{ours}").text
+        for client in (NOTHING, SPAM):
+            assert "which is not ours" not in page.get(f"/?ip={client}{ours}").text
+
+
+def test_who_was_blocked_by_mistake_reads_so_in_every_form(page: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(connection: Connection, client: Client, now: int) -> Sender:
+        known = load_sender(connection, client, now)
+        return replace(known, ended=tuple(replace(one, state="reversed") for one in known.ended))
+
+    assert page.get(f"/api/v1/ip/{ENDED}").json()["ended"]["false_positive"] is False
+    monkeypatch.setattr("repzone.web.knowledge.load_sender", load)
+    for said in (words(page, ENDED), page.get(f"/api/v1/ip/{ENDED}.txt").text):
+        assert "It was blocked by mistake until Sunday 20 September at 14:13 UTC" in said
+        assert "That does not count. Send rejected messages again; they do not return by themselves." in said
+    assert "par erreur" in words(page, ENDED, "fr")
+    assert "Not blocked since" not in words(page, ENDED)
+    assert page.get(f"/api/v1/ip/{ENDED}").json()["ended"]["false_positive"] is True
 
 
 def test_a_flood_is_refused_and_no_fault_of_ours(page: TestClient) -> None:

@@ -14,8 +14,9 @@ from repzone.fastpath import make_table
 from repzone.model import Client, Listing
 from repzone.policy.rules import SHIPPED
 from repzone.reasons import Category
-from repzone.store.changes import set_paused
+from repzone.store.changes import add_changes, set_paused
 from repzone.store.engine import Engine
+from repzone.store.manual import Choice, unban
 from repzone.store.policies import load_policy
 from repzone.store.sender import load_sender
 from repzone.store.zone import load_rows
@@ -25,7 +26,8 @@ from repzone.wire.ask import encode_query, parse_reply
 from repzone.wire.respond import View, respond
 from repzone.zone import rows
 from repzone.zone.names import to_labels
-from tests.store.samples import add_listings, add_policy
+from tests.store.acts import act
+from tests.store.samples import HOUR, add_listings, add_policy
 from tests.web.site_of import ALLOW, SPAM, ZONE, site
 
 NOW = 1_790_000_000
@@ -166,3 +168,26 @@ def test_the_end_that_is_told_is_the_second_at_which_the_dns_says_no_more(engine
         ]
 
     assert asyncio.run(kinds()) == [Kind.blocked, Kind.clear]
+
+
+def test_of_what_was_reversed_only_that_is_told_which_blocked_somebody(engine: Engine) -> None:
+    published, held = Client.from_text("192.0.2.1"), Client.from_text("192.0.2.2")
+    ends = NOW + HOUR
+    with engine.begin() as connection:
+        load_policy(connection, SHIPPED, "policy.toml", NOW)
+    numbers = add_listings(
+        engine,
+        Listing(published, "spam", 1, NOW - 60, ends),
+        Listing(held, "spam", 1, NOW - 60, ends, "held"),
+    )
+    with engine.begin() as connection:
+        add_changes(connection, numbers, NOW - 60)
+    with engine.begin() as connection:
+        choice = Choice(keys=frozenset({published, held}))
+        assert unban(connection, choice, act(NOW), false_positive=True) == {"spam": 2}
+    with engine.connect() as connection:
+        told = [
+            [(one.state, one.expires) for one in load_sender(connection, client, NOW).ended]
+            for client in (published, held)
+        ]
+    assert told == [[("reversed", NOW)], []]

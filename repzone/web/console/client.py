@@ -122,6 +122,7 @@ def _fields(told: Told) -> dict[str, object]:
             {"category": one.category, "offence": one.offence, "began": one.began, "expires": one.expires}
             for one in told.found.listings
         ],
+        "inside": told.counts and told.counts.text("active", None),
         "exempt": told.found.exemption is not None or told.found.reserved,
         "standing": standing,
         "history": dossier.histories[:SHOWN],

@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from repzone.clock import Clock
 from repzone.errors import RepzoneError, UnavailableError
+from repzone.policy.rules import DAY, HOUR
 from repzone.store.browse import reading
 from repzone.store.engine import Connection, Engine
 from repzone.store.find import Wanted, stream_listings
@@ -49,6 +50,15 @@ class View:
 Handler = Callable[["Desk", Request, Person], Awaitable["View | Response"]]
 
 
+_WINDOWS = {HOUR: "hour", DAY: "day"}
+"""How a window is called behind "the last", where that is not its length: as the commands say it."""
+
+
+def _unbroken(span: str) -> str:
+    """Let no line break between a number and its unit."""
+    return span.replace(" ", "\N{NO-BREAK SPACE}")
+
+
 def _environment() -> Environment:
     made = Environment(
         loader=PackageLoader("repzone.web.console"),
@@ -60,8 +70,9 @@ def _environment() -> Environment:
     made.filters |= {
         "iso": utc,
         "instant": format_instant,
-        "left": format_left,
-        "short": format_span,
+        "left": lambda seconds: _unbroken(format_left(seconds)),
+        "short": lambda seconds: _unbroken(format_span(seconds)),
+        "within": lambda seconds: _WINDOWS.get(seconds) or _unbroken(format_span(seconds)),
         "ordinal": ordinal,
         "visible": visible,
         "spelled": spelled,

@@ -23,6 +23,9 @@ async def show(desk: Desk, request: Request, person: Person) -> View | Response:
             client = Client.from_text(words)
         except ValueError:
             problem = "That is no address and no network; write for example 192.0.2.10 or 192.0.2.0/24."
+    for name, known in (("state", STATES), ("category", CATEGORIES)):
+        if asked.get(name, "") not in ("", *known):
+            problem = f"There is no such {name}; there are {', '.join(known[:-1])} and {known[-1]}."
     if client is not None and "go" in asked:
         return RedirectResponse(f"/client/{client}", 303)
     search = Search(

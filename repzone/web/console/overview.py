@@ -1,6 +1,6 @@
 """The first page: how everything stands, live; and listings over a day and a month."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -11,7 +11,7 @@ from repzone.reasons import CATEGORIES
 from repzone.store import snapshot
 from repzone.store.engine import Connection
 from repzone.store.overview import Overview, load_overview
-from repzone.store.series import MINUTES, Active, load_active, load_changed, load_rates, load_refused
+from repzone.store.series import MINUTES, Active, Rate, load_active, load_changed, load_rates, load_refused
 from repzone.web.console.access import Person
 from repzone.web.console.chart import draw_lines
 from repzone.web.console.desk import Desk, View
@@ -23,10 +23,10 @@ PATIENCE = 5000
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What is live: the overview, events of the last hour by component, when the zones last changed."""
+    """What is live: the overview, events of the last hour by reason, when the zones last changed."""
 
     overview: Overview
-    rates: Mapping[str, int]
+    rates: Sequence[Rate]
     changed: int | None
     written: int | None
     now: int
@@ -34,7 +34,7 @@ class State:
     @property
     def events(self) -> int:
         """Give the events of the last hour."""
-        return sum(self.rates.values())
+        return sum(one.count for one in self.rates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Front:
             **{"live": live(state), "logs": desk.logs},
             "unread": sorted(desk.logs - {(one.host, one.path) for one in state.overview.sources}),
         }
-        fields = {"state": live(state), "sources": state.overview.sources, "rates": state.rates, "charts": charts}
+        fields = {"state": live(state), "sources": state.overview.sources, "reasons": state.rates, "charts": charts}
         return View("overview.html", context, fields)
 
     async def events(self, desk: Desk, request: Request, person: Person) -> Response:

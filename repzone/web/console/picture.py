@@ -1,6 +1,7 @@
 """A client's history in, its picture as SVG out: a lane for each category, events below, bands for its listings."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
@@ -81,11 +82,14 @@ def _lane(history: History, lane: Lane, top: int) -> Iterator[Markup]:
         words = f"{lane.threshold:,} {'pt' if lane.threshold == 1 else 'pts'} in {format_span(lane.window)}"
         yield Markup('<text x="4" y="{}">{}</text>').format(top + 26, words)
         yield Markup('<line class="thr" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/>').format(LEFT, RIGHT, y(lane.threshold))
-    bands = sorted(lane.bands, key=lambda band: band.began)
+    bands, free = sorted(lane.bands, key=lambda band: band.began), float(LEFT)
     for number, band in enumerate(bands):
-        following = bands[number + 1].began if number + 1 < len(bands) else history.end
+        following = float(_x(history, bands[number + 1].began)) - 8 if number + 1 < len(bands) else RIGHT
         often = "" if lane.category == "manual" else ordinal(band.offence)
-        yield _band(history, band, top, float(_x(history, following)), often)
+        label = _label(history, band, often, free, following)
+        if not label.inside:
+            free = label.x + LETTER * len(label.text) + 8
+        yield _band(history, band, top, label, often)
     if lane.ghost is not None:
         yield from _ghost(history, lane.ghost, base)
     yield Markup('<line class="axis" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/>').format(LEFT, RIGHT, base)
@@ -106,22 +110,54 @@ def _lane(history: History, lane: Lane, top: int) -> Iterator[Markup]:
         )
 
 
-def _band(history: History, band: Band, top: int, following: float, often: str) -> Markup:
-    """Draw a listing; its label stands in it, or above it where it is narrow, cut to what fits before the following."""
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What is written at a listing, and where: in its band, or above it where that is narrow."""
+
+    text: str
+    x: float
+    inside: bool
+
+
+def _label(history: History, band: Band, often: str, free: float, following: float) -> Label:
+    """Choose the label of a listing, and its place: beside the line of now, and above only from `free` to `following`.
+
+    It is cut to what fits.
+    """
     x, end = float(_x(history, band.began)), float(_x(history, band.expires))
-    width = max(2.0, end - x)
-    lasted = format_span(band.expires - band.began)
+    whole = _words(history, band, often)
+    inside = LETTER * len(whole) + 8 <= end - x
+    low, high = (x + 4, end - 4) if inside else (free, following)
+    now = float(_x(history, history.now))
+    for text in (whole, often):
+        width = LETTER * len(text)
+        natural = x + 4 if inside else min(x, RIGHT - width)
+        crossed = natural - 4 < now < natural + width + 4
+        for at in (now + 4, now - 4 - width) if crossed else (natural,):
+            if low <= at and at + width <= high:
+                return Label(text, at, inside)
+    text = whole if inside else next((text for text in (whole, often) if LETTER * len(text) <= following - x), "")
+    return Label(text, x + 4 if inside else min(x, RIGHT - LETTER * len(text)), inside)
+
+
+def _words(history: History, band: Band, often: str) -> str:
     state = "" if band.state in ("active", "expired") else f" {band.state}"
-    label = f"{often} · {lasted}{state}{' →' if band.expires > history.end else ''}".removeprefix(" · ")
-    title = f"{label}: {format_instant(band.began)} to {format_instant(band.expires)}, {band.state}"
-    inside = LETTER * len(label) + 8 <= width
-    room = width if inside else max(width, following - x) - 8
-    shown = next((text for text in (label, often) if LETTER * len(text) <= room), "")
-    at = x + 4 if inside else min(x, RIGHT - LETTER * len(shown))
+    ahead = " →" if band.expires > history.end else ""
+    return f"{often} · {format_span(band.expires - band.began)}{state}{ahead}".removeprefix(" · ")
+
+
+def _band(history: History, band: Band, top: int, label: Label, often: str) -> Markup:
+    """Draw a listing with its label."""
+    x, end = float(_x(history, band.began)), float(_x(history, band.expires))
+    span = f"{format_instant(band.began)} to {format_instant(band.expires)}"
+    title = f"{_words(history, band, often)}: {span}, {band.state}"
     return Markup(
         '<rect class="band s-{}" x="{:.1f}" y="{}" width="{:.1f}" height="{}"><title>{}</title></rect>'
         '<text class="k" x="{:.1f}" y="{}">{}</text>'
-    ).format(band.state, x, top, width, PLOT, title, at, top + (12 if inside else -3), shown)
+    ).format(
+        *(band.state, x, top, max(2.0, end - x), PLOT, title),
+        *(label.x, top + (12 if label.inside else -3), label.text),
+    )
 
 
 def _ghost(history: History, ghost: tuple[int, int], base: int) -> Iterator[Markup]:

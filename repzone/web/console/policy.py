@@ -113,7 +113,7 @@ def _draw(outcome: Outcome) -> object:
 def _fields(trial: Trial) -> dict[str, object]:
     outcome = trial.outcome
     fields: dict[str, object] = {"running": trial.running, "done": trial.done, "events": trial.events}
-    fields["fault"] = trial.fault
+    fields |= {"progress": trial.progress if trial.running else "", "fault": trial.fault}
     if outcome is None:
         return fields
     return fields | {

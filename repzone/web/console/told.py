@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from repzone.model import Client, Exemption, Exemptions, Listing
 from repzone.policy.outlook import Outlook, foresee
 from repzone.policy.rules import DAY, Rulebook
+from repzone.store.browse import Counts, Search, count
 from repzone.store.dossier import Dossier, Line, load_dossier
 from repzone.store.engine import Connection
 from repzone.store.exemptions import load_exemptions
@@ -29,7 +30,8 @@ PARTS = 300
 @dataclass(frozen=True, slots=True)
 class Told:
     """What holds now, what there is on it, how it stands, and which exemptions ever covered it; `drawn` are its events
-    as a picture needs them: all of the last LONGEST, gathered where they are more than MOST.
+    as a picture needs them: all of the last LONGEST, gathered where they are more than MOST. Of a network that is wider
+    than what is listed for a client, the listings in it and around it are counted.
     """
 
     found: Found
@@ -40,6 +42,7 @@ class Told:
     now: int
     drawn: Sequence[Line] = ()
     gathered: bool = False
+    counts: Counts | None = None
 
     @property
     def held(self) -> list[Listing]:
@@ -96,7 +99,8 @@ def tell(connection: Connection, client: Client, now: int, most: int = MOST) -> 
     )
     gathered = len(dossier.events) == most == MOST
     drawn = _gather(connection, dossier, rulebook, exemptions, now) if gathered else dossier.events
-    return Told(found, dossier, outlooks, exemptions, rulebook, now, drawn, gathered)
+    counts = count(connection, Search(client), now) if dossier.key is None else None
+    return Told(found, dossier, outlooks, exemptions, rulebook, now, drawn, gathered, counts)
 
 
 def _gather(

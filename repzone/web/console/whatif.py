@@ -49,6 +49,11 @@ class Trial:
         """Tell whether it is not through."""
         return self.outcome is None and not self.fault
 
+    @property
+    def progress(self) -> str:
+        """Say how far it is; how many events there are is not known at once."""
+        return f"It runs: {self.done:,} of {self.events:,} events." if self.events else "It is being prepared."
+
 
 class Trials:
     """Runs simulations, and remembers the last few."""

@@ -84,7 +84,8 @@ def test_a_false_positive_makes_the_next_one_shorter_and_the_preview_says_by_how
     ]
     add_listings(stage.engine, *before, listing("192.0.2.1", offence=3), points=3)
     page = post(stage.browser(), CLIENT, {"act": "mistake", "why": "x"}).text
-    assert "The next listing would be for 12 h, not 24 h: the 3rd time, not the 4th." in page
+    said = "The next listing would be for 12 h, not 24 h: the 3rd time, not the 4th."
+    assert said in page.replace("\N{NO-BREAK SPACE}", " ")
     assert "The next listing" not in post(stage.browser(), CLIENT, {"act": "release", "why": "x"}).text
 
 

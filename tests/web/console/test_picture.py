@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -12,7 +13,7 @@ from repzone.model import Client, Event, Exemption
 from repzone.store.engine import Engine
 from repzone.web.console.chart import draw_lines, ticks
 from repzone.web.console.history import MOST, History, build
-from repzone.web.console.picture import draw
+from repzone.web.console.picture import LEFT, LETTER, RIGHT, TOP, draw
 from repzone.web.console.told import Told, tell
 from tests.store.acts import add
 from tests.store.samples import DAY, HOUR, NOW, add_exemptions, add_listings, add_policy, execute
@@ -130,6 +131,48 @@ def test_every_state_looks_like_itself_and_says_its_name(ready: Engine) -> None:
     titles = " ".join(one.text or "" for one in root.iter() if one.tag.endswith("title"))
     assert all(state in titles for state in states)
     assert "1st · 30 min" in titles
+
+
+def labels(root: ET.Element) -> list[tuple[float, float]]:
+    """Give from where to where the labels of listings reach, as the picture itself reckons."""
+    found = [one for one in root.iter() if one.get("class") == "k" and one.text and " · " in one.text]
+    return [(float(one.get("x", "")), float(one.get("x", "")) + LETTER * len(one.text or "")) for one in found]
+
+
+@pytest.mark.parametrize(
+    ("begins", "lasts", "side"),
+    [
+        ([600], 60, "left"),  # just ended: beyond it there is no room
+        ([600], 2 * HOUR, "right"),  # wide enough to hold it
+        ([3 * DAY, 600], 2 * HOUR, "left"),
+        ([3 * DAY, 600], 2 * DAY, "right"),
+    ],
+)
+def test_the_line_of_now_goes_through_no_label(ready: Engine, begins: list[int], lasts: int, side: str) -> None:
+    add_listings(
+        ready, *(listing("192.0.2.1", state="reversed", began=NOW - ago, expires=NOW - ago + lasts) for ago in begins)
+    )
+    root = parse(ready)
+    now = next(float(one.get("x1", "")) for one in root.iter() if one.get("class") == "now")
+    found = labels(root)
+    assert len(found) == len(begins)
+    for begin, end in found:
+        assert end < now or now < begin
+        assert begin >= LEFT
+        assert end <= RIGHT
+    last = max(found)
+    assert (last[1] < now) == (side == "left"), (found, now)
+
+
+def test_each_label_stands_at_its_listing_and_on_no_other(ready: Engine) -> None:
+    begins = [NOW - 13 * DAY + n * 5 * HOUR for n in range(9)]
+    add_listings(ready, *(listing("192.0.2.1", began=at, expires=at + 1800, state="expired") for at in begins))
+    root = parse(ready)
+    bands = [float(one.get("x", "")) for one in root.iter() if (one.get("class") or "").startswith("band")]
+    texts = [one for one in root.iter() if one.get("class") == "k" and one.get("y") == str(TOP + 3)]
+    spans = [(float(one.get("x", "")), LETTER * len(one.text or "")) for one in texts]
+    assert [begin for begin, _ in spans] == bands
+    assert all(begin + width <= after for (begin, width), (after, _) in pairwise(spans))
 
 
 def test_the_picture_is_named_and_described_for_who_cannot_see_it(ready: Engine) -> None:

@@ -39,7 +39,8 @@ def fill(stage: Stage) -> None:
 def test_the_rules_are_told_in_words_with_their_versions(stage: Stage) -> None:
     add_policy(stage.engine, INITIAL.replace("threshold = 3", "threshold = 4"), NOW - DAY)
     page = stage.browser().get("/policy").text
-    assert "4 points within 6 h list a client, the first time for 3 h, then 6 h, then 12 h, then 24 h." in page
+    said = "4 points within 6 h list a client, the first time for 3 h, then 6 h, then 12 h, then 24 h."
+    assert said in page.replace("\N{NO-BREAK SPACE}", " ")
     assert "categories.spam.threshold" in page
     found = stage.browser().get("/policy.json").json()
     assert [one["id"] for one in found["versions"]] == [2, 1]
@@ -64,6 +65,13 @@ def test_what_if_says_what_simulate_says_and_changes_nothing(stage: Stage) -> No
     assert 'class="line line-old"' in page
     assert 'class="line line-new"' in page
     assert len(stage.browser().get("/policy.json").json()["versions"]) == 1
+
+
+def test_how_far_it_is_has_numbers_once_they_are_known() -> None:
+    trial = whatif.Trial("id", "", "1d", "ada")
+    assert trial.progress == "It is being prepared."
+    trial.done, trial.events = 1200, 5000
+    assert trial.progress == "It runs: 1,200 of 5,000 events."
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from repzone.store.engine import Engine
 from repzone.store.manual import pause_zones
 from repzone.store.policies import load_policy
 from repzone.web.console.app import build_console
-from repzone.web.console.desk import ASSETS
+from repzone.web.console.desk import ASSETS, STATIC
 from tests.store.acts import act, add, viruses
 from tests.store.samples import HOUR, NOW, add_listings, add_policy
 from tests.web.console.stage import Stage, listing, offend, stages
@@ -81,6 +81,17 @@ def test_files_that_are_asked_for_by_their_digest_may_be_kept(stage: Stage) -> N
     assert browser.get("/static/nothing.js").status_code == 404
 
 
+def test_what_a_form_is_for_is_filled_and_of_several_acts_none_is() -> None:
+    forms = 0
+    for file in (STATIC.parent / "templates").iterdir():
+        for form in re.findall(r"<form.*?</form>", file.read_text(), re.DOTALL):
+            buttons = re.findall(r"<button\b([^>]*)>", form)
+            filled = [one for one in buttons if "main" in one]
+            assert len(filled) == (0 if "logout" in form or 'name="act"' in "".join(buttons) else 1), (file.name, form)
+            forms += 1
+    assert forms > 7
+
+
 def test_what_is_vendored_says_what_it_is(stage: Stage) -> None:
     told = ASSETS["uPlot.LICENSE.txt"].decode()
     version = re.search(rb"v(\d+\.\d+\.\d+)", ASSETS["uPlot.js"][:400])
@@ -103,6 +114,15 @@ def test_the_numbers_of_the_overview_are_those_of_the_database(stage: Stage) -> 
     assert '<a href="/listings?state=active&amp;category=auth">' in page
 
 
+def test_every_event_of_the_last_hour_is_told_by_its_reason_with_who_told_it(stage: Stage) -> None:
+    offend(stage.engine, "192.0.2.1", "a line", number=30)
+    offend(stage.engine, "192.0.2.2", "a line", "amavis", number=3)
+    page = stage.browser().get("/").text
+    assert '<tr><td>spam_rejected<td>amavis, postfix/smtpd<td class="n">33<td class="n">0.6' in page
+    (told,) = stage.browser().get("/overview.json").json()["reasons"]
+    assert told == {"reason": "spam_rejected", "components": ["amavis", "postfix/smtpd"], "count": 33}
+
+
 def test_a_listing_that_ends_counts_no_more_at_that_second(stage: Stage) -> None:
     add_listings(stage.engine, listing("192.0.2.1"))
     browser = stage.browser()
@@ -121,6 +141,47 @@ def test_a_search_leads_to_rows_or_to_the_client(stage: Stage) -> None:
     for client in ("192.0.2.1", "192.0.2.0/24"):
         assert browser.get(f"/listings?q={client}&go=1").headers["location"] == f"/client/{client}"
     assert browser.get("/listings?q=nobody").status_code == 400
+
+
+def test_a_filter_that_there_is_not_is_said_and_finds_nothing(stage: Stage) -> None:
+    add_listings(stage.engine, listing("192.0.2.1"))
+    browser = stage.browser()
+    for name, known in (("state", "active"), ("category", "errors")):
+        answer = browser.get(f"/listings?{name}=foo&q=192.0.2.1")
+        assert answer.status_code == 400
+        assert f"There is no such {name}; there are {known}, " in answer.text
+        assert browser.get(f"/listings.json?{name}=foo").json()["listings"] == []
+        assert browser.get(f"/listings?{name}=").status_code == 200
+
+
+def test_a_network_that_is_not_listed_as_a_whole_says_what_is_listed_inside(stage: Stage) -> None:
+    browser = stage.browser()
+    page = browser.get("/client/192.0.2.0/24").text
+    assert "Not listed as a whole; no listing inside." in page
+    add_listings(
+        stage.engine,
+        *(listing(f"192.0.2.{n}") for n in range(3)),
+        listing("192.0.2.9", state="held"),
+        listing("198.51.100.1"),
+    )
+    page = browser.get("/client/192.0.2.0/24").text
+    assert '<span class="tag">Not listed as a whole</span>' in page
+    link = "/listings?q=192.0.2.0/24&amp;state=active"
+    assert f'Not listed as a whole; <a href="{link}">3 listings inside</a>.' in page
+    assert len(browser.get(link.replace("&amp;", "&").replace("?", ".json?")).json()["listings"]) == 3
+    assert browser.get("/client/192.0.2.0/24.json").json()["inside"] == "3"
+    assert browser.get("/client/192.0.2.0.json").json()["inside"] is None
+    assert '<span class="tag">Not listed</span>' in browser.get("/client/192.0.2.77").text
+
+
+def test_no_line_breaks_between_a_number_and_its_unit(stage: Stage) -> None:
+    add(stage.engine, *viruses(NOW - 60, "192.0.2.1"))
+    browser = stage.browser()
+    assert "2\N{NO-BREAK SPACE}h, then 4\N{NO-BREAK SPACE}h" in browser.get("/policy").text
+    for path in ("/policy", "/client/192.0.2.1"):
+        words = re.sub(r"<textarea.*?</textarea>|<svg.*?</svg>|<[^>]*>", "", browser.get(path).text, flags=re.DOTALL)
+        assert re.findall(r"\d (?:d|h|min|s)\b", words) == []
+    assert "0 of 10 points in the last hour" in browser.get("/client/192.0.2.1").text
 
 
 def test_pages_lead_to_each_other_and_keep_the_filter(stage: Stage) -> None:
@@ -199,7 +260,7 @@ def test_a_client_s_page_says_what_counts_for_nothing_and_nothing_twice(stage: S
     assert page.count("virus_found (during a listing: counts for nothing)") == 1
     assert page.count('<td class="n">0<td>during a listing') == 1
     assert "held (held)" not in page
-    assert "1 point within 1 h, 1 lists it" in page
+    assert "1 point within 1\N{NO-BREAK SPACE}h, 1 lists it" in page
     assert "Its last events, with their lines" in page
     with stage.engine.begin() as connection:
         connection.execute(text("UPDATE event SET detail = ''"))

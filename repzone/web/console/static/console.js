@@ -7,7 +7,7 @@
     for (const node of document.querySelectorAll("[data-live]")) {
       const value = values[node.dataset.live];
       if (value === undefined) continue;
-      const text = "time" in node.dataset ? written(value) : number.format(value);
+      const text = "time" in node.dataset ? written(value) : Number.isFinite(value) ? number.format(value) : value;
       if (node.textContent !== text) node.textContent = text;
     }
   };
@@ -71,8 +71,8 @@
       scales: { y: { range: (plot, low, high) => [0, Math.max(1, high)] } },
       axes: [{ ...axis, values: (plot, all) => all.map(shown) }, { ...axis, size: 56 }],
       series: [
-        { label: "UTC", value: (plot, at) => (at == null ? "" : written(at * 1000).slice(0, 16)) },
-        ...names.map((label) => ({ label, stroke: colour("--" + label), width: 2, points: { show: false }, paths: uPlot.paths.stepped({ align: 1 }) })),
+        { label: "UTC", value: (plot, at) => written((at ?? plot.data[0].at(-1)) * 1000).slice(0, 16) },
+        ...names.map((label) => ({ label, value: (plot, count, series) => number.format(count ?? plot.data[series].at(-1)), stroke: colour("--" + label), width: 2, points: { show: false }, paths: uPlot.paths.stepped({ align: 1 }) })),
       ],
     };
     const at = active.instants.map((text) => Date.parse(text) / 1000);
@@ -114,8 +114,10 @@
       if (answer) {
         put(answer);
         const bar = poll.querySelector("progress");
-        bar.max = Math.max(1, answer.events);
-        bar.value = answer.done;
+        if (answer.events) {
+          bar.max = answer.events;
+          bar.value = answer.done;
+        }
       }
       setTimeout(look, 1000);
     };
