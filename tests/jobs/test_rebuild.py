@@ -14,7 +14,7 @@ from repzone.jobs import calculate, rebuild, sweep
 from repzone.store import retention
 from repzone.store.engine import Connection, Engine
 from repzone.store.purge import Faulty, purge
-from repzone.store.replay import Question
+from repzone.store.replay import Question, count_events
 from tests.jobs.histories import ADDRESS, BURST, HOUR, SHORT, START, STEPS, Step, World, both, database
 from tests.store.acts import join, start
 
@@ -198,7 +198,7 @@ def test_what_was_listed_for_pruned_events_stays_also_when_pruning_was_stopped_b
 
 @pytest.mark.parametrize("look", [1, 2])
 def test_what_is_pruned_while_it_looks_stays(months: World, monkeypatch: pytest.MonkeyPatch, look: int) -> None:
-    engine, counted = months.engine, rebuild.count_events
+    engine, counted = months.engine, count_events
     with engine.begin() as connection:
         connection.execute(text("UPDATE listing SET expires = expires - interval '1 min' WHERE id = 8"))
     looks = []
