@@ -25,13 +25,14 @@ BATCH = 1000
 
 @dataclass(slots=True)
 class Outcome:
-    """What a run decided: clients looked at (one for each category), new listings by category, and how many of these
-    are held by the brake; clients that clean mail spared.
+    """What a run decided: clients looked at (one for each category), new listings by category, how many of these are
+    held by the brake, and how many have ended already; clients that clean mail spared.
     """
 
     clients: int = 0
     listings: Counter[str] = field(default_factory=Counter)
     held: int = 0
+    ended: int = 0
     spared: int = 0
 
 
@@ -85,5 +86,6 @@ def _batch(connection: Connection, now: int, outcome: Outcome, most: int, dry_ru
         outcome.held += add_decisions(connection, judged, rulebook.at(now).policy.brake_listings, now)
     outcome.clients += len(cases)
     outcome.listings.update(case.category for case, judgement in judged for _ in judgement.listings)
+    outcome.ended += sum(one.expires <= now for _, judgement in judged for one in judgement.listings)
     outcome.spared += sum(bool(judgement.spared) for _, judgement in judged)
     return True

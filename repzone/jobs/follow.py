@@ -20,7 +20,7 @@ from repzone.jobs import calculate
 from repzone.jobs.batch import settle
 from repzone.jobs.ingest import Ingestion
 from repzone.jobs.intake import Stream
-from repzone.jobs.source import Source
+from repzone.jobs.source import Source, describe_unread
 from repzone.jobs.watch import Stop, Watch
 from repzone.store.engine import answering
 
@@ -28,6 +28,9 @@ log = structlog.get_logger()
 
 POLL = 1.0
 """Seconds after which a log is looked at although nothing told that it changed."""
+
+PATIENCE = 16.0
+"""Seconds at most before it is tried again to store something; the first pause is POLL, each twice the one before."""
 
 HOLD = 1.0
 """Seconds that lines without an offence wait at most to be committed."""
@@ -42,26 +45,42 @@ SETTLE = 5.0
 """Seconds between two looks at which letters never came again: they have had a day, and it costs a transaction."""
 
 
+DATABASE_AWAY, LOG_AWAY, WAITING = "follow.database_away", "follow.log_away", "follow.waiting"
+
+
 class _Stopped(Exception):
     """It is time to end, in the middle of much to read, and everything so far is committed."""
 
 
 @dataclass(slots=True)
 class _Trouble:
-    """What keeps a source from being followed; each trouble is said once, and its end."""
+    """What keeps a source from being followed; each trouble is said once, and when there is none any more."""
 
     source: str
-    event: str = ""
+    events: set[str] = field(default_factory=set)
+    pause: float = 0.0
 
-    def begin(self, event: str, **fields: str) -> None:
-        if event != self.event:
-            log.warning(event, source=self.source, **fields)
-        self.event = event
+    def begin(self, event: str, error: RepzoneError | str) -> None:
+        if event not in self.events:
+            log.warning(event, source=self.source, error=str(error))
+        self.events.add(event)
 
-    def end(self) -> None:
-        if self.event:
+    def end(self, *events: str) -> None:
+        """End these troubles: `goes_on` is for who has something to do again."""
+        if self.events and not self.events.difference(events):
             log.warning("follow.goes_on", source=self.source)
-        self.event = ""
+        self.events.difference_update(events)
+
+    def fail(self, error: UnavailableError, stop: Stop) -> None:
+        """Say that nothing can be stored, and wait before the next try, the longer the more have failed."""
+        self.begin(DATABASE_AWAY, error)
+        self.pause = min(2 * self.pause, PATIENCE) or POLL
+        stop.wait(self.pause)
+
+    def succeed(self) -> None:
+        """Note that what had been read is stored, and decided."""
+        self.pause = 0.0
+        self.end(DATABASE_AWAY)
 
 
 @dataclass(slots=True)
@@ -111,14 +130,13 @@ class Following:
                 connected = True
                 with answering(), job.open(path) as source:
                     if source is None:
-                        trouble.begin("follow.waiting", error="another repzone reads this log")
+                        trouble.begin(WAITING, "another repzone reads this log")
                         self.settling.unread.discard(path)
                     else:
                         self._follow(source, path, trouble)
             except UnavailableError as error:
                 connected = False
-                trouble.begin("follow.database_away", error=str(error))
-                self.stop.wait(POLL)
+                trouble.fail(error, self.stop)
             except _Stopped:
                 return
 
@@ -137,8 +155,7 @@ class Following:
                     self._follow_stream(stream, text, trouble)
                 return
             except UnavailableError as error:
-                trouble.begin("follow.database_away", error=str(error))
-                self.stop.wait(POLL)
+                trouble.fail(error, self.stop)
                 if self.stop.is_set():
                     return
 
@@ -148,23 +165,29 @@ class Following:
         with Watch(path) as watch:
             while not self.stop.is_set():
                 watch.arm()
-                now = self.monotonic()
+                now, stored = self.monotonic(), False
                 thorough = now >= scan
                 scan = now + SCAN if thorough else scan
                 try:
                     source.read(thorough=thorough)
-                    trouble.end()
+                    trouble.end(LOG_AWAY, WAITING)
+                    if source.outcome.unread:
+                        log.warning("follow.left_out", source=str(path), error=describe_unread(source.outcome.unread))
+                        source.outcome.unread.clear()
                 except (ConfigError, UnavailableError):
                     raise
                 except RepzoneError as error:
-                    trouble.begin("follow.log_away", error=str(error))
+                    trouble.begin(LOG_AWAY, error)
                 if source.batch.urgent or now >= min(held, beat):
                     source.commit(whole=True)
+                    stored = True
                 if not source.batch.lines:
                     self.settling.unread.discard(path)
                 if now >= beat:
                     self._decide(new=True)  # some that were stored before may be due by now
                     beat = now + BEAT
+                if stored:
+                    trouble.succeed()
                 held = min(held, now + HOLD) if source.batch.lines else inf
                 watch.wait(self.stop, min(POLL, held - now))
         if source.batch.lines:
@@ -176,7 +199,7 @@ class Following:
             now = self.monotonic()
             if stream.batch.lines and (stream.batch.urgent or now >= held):
                 stream.commit()
-            trouble.end()
+                trouble.succeed()
             held = min(held, now + HOLD) if stream.batch.lines else inf
             if self.stop.wait(held - now, text.fileno()):
                 more = stream.read()

@@ -38,6 +38,7 @@ class Outcome:
     absurd: int = 0  # events left out for a stamp outside EARLIEST to LATEST
     newest: int | None = None  # the newest stamp of a line
     busy: bool = False
+    unread: list[Path] = field(default_factory=list)  # rotated files that a log's very first reading left out
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ ends a run, the next one goes on behind the last commit. While one batch is bein
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -23,7 +24,9 @@ from repzone.jobs.opened import Opened
 from repzone.jobs.reading import note_end
 from repzone.jobs.rotation import SETTLED, choose, is_old_copy, live_path, matching, rotated_paths
 from repzone.store.engine import Connection
+from repzone.store.events import FUTURE
 from repzone.store.positions import FileRow, add_file, load_files, load_state, store_position, store_state
+from repzone.zone.texts import format_instant, format_span
 
 log = structlog.get_logger()
 
@@ -33,11 +36,39 @@ _Stored = tuple[Batch, Counter[str], Opened | None, FileRow | None]
 Known = tuple[int, int, int, int]
 """A file as it was: device, inode, size, and when it was written."""
 
+_NAMED = 3  # files at most that are named one by one
 _LOOKS = 20  # at the names of a log's files, while they are being rotated
 _GONE = (
     "the file that was read last is neither here nor among its rotated files: what was added to it since is lost. "
     "If they are kept elsewhere (olddir), a symbolic link `old` to there, beside the log, lets them be found"
 )
+
+
+def describe_ahead(newest: int | None, now: int) -> str:
+    """Say what follows from the newest stamp of a log, in seconds, if it is so far ahead of now that nothing is decided
+    from it yet; "" where it is not.
+    """
+    if newest is None or newest <= now + FUTURE:
+        return ""
+    return (
+        f"its newest line is {format_span(newest - now)} ahead ({format_instant(newest)}), and counts for nothing "
+        "before: is `timezone` in repzone.toml right, and the clock of who writes it?"
+    )
+
+
+def describe_unread(files: Sequence[Path]) -> str:
+    """Say what the very first reading of a log left out, oldest first, and how it would count."""
+    names = [file.name for file in files[-_NAMED:]]
+    more = f" and {len(files) - _NAMED:,} older ones" if len(files) > _NAMED else ""
+    return (
+        f"{', '.join(names)}{more} beside it {'was' if len(files) == 1 else 'were'} not read: what is older than a "
+        "listing counts for nothing later. To have all of it count, read these files and the log in one command, "
+        "oldest first, into an empty database"
+    )
+
+
+def _known(about: os.stat_result) -> Known:
+    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
 
 
 class Source(Intake):
@@ -55,9 +86,11 @@ class Source(Intake):
         self._path = path
         self._is_live = live_path(path) == path  # and not one of its rotated files, by its own name
         self._connection = connection
+        self._is_first = state is None and not seen
         self._complete = state["complete"] if state else seen or job.clock()  # files older than that have been read
         self._ended: int | None = state.get("ended") if state else None  # when its end was reached
         note_end(self._reader, self._ended or 0)
+        self._newest: int | None = state.get("newest") if state else None  # its newest stamp while FUTURE or more ahead
         self._last: int | None = state.get("last") if state else None  # the row of the file that was the log when read
         self._done: dict[Known, int | None] = {}  # rotated files without news, as they were, and their rows
         self._listed: dict[Path, tuple[int, int]] = {}  # the names of its files when they were opened
@@ -113,9 +146,20 @@ class Source(Intake):
         if fresh:
             self._miss_last(taken | ({self._live.row.id} if self._live.row is not None else set()))
         self._read_on(self._live)
+        if self._is_first and self._is_live:
+            self._note_unread()
         note_end(self._reader, began if self._is_live else 0)
         if thorough and self._is_live and not self._left_out and self._names() == self._listed:
             self._complete = began
+
+    def _note_unread(self) -> None:
+        """Note, once, which rotated files are left out because they are older than the log's very first reading."""
+        self._is_first = False
+        for path in rotated_paths(self._path):
+            with suppress(OSError):
+                about = path.stat()
+                if about.st_size and self._done.get(_known(about)) is None:
+                    self.outcome.unread.append(path)
 
     def _miss_last(self, found: set[int]) -> None:
         """Tell when the file that was the log at the end of the last run is none of those that were found."""
@@ -156,7 +200,9 @@ class Source(Intake):
     def _hand_over(self) -> Callable[[], _Stored]:
         """Begin another batch; give what stores this one, with the position and what the reader remembers now."""
         batch, opened, newest = self.batch, self._open, self._reader.newest
-        state = {"join": self._reader.dump(), "complete": self._complete, "ended": self._ended}
+        if newest is not None:
+            self._newest = newest if newest > self._job.clock() + FUTURE else None
+        state = {"join": self._reader.dump(), "complete": self._complete, "ended": self._ended, "newest": self._newest}
         reached = opened.reached(opened.row.id if opened.row is not None else 0) if opened is not None else None
         unstored = opened is not None and opened.unstored and not self._job.dry_run
         is_live = opened is self._live
@@ -248,7 +294,7 @@ class Source(Intake):
             for path in rotated_paths(self._path):
                 try:
                     about = path.stat()
-                    known = about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
+                    known = _known(about)
                     found.append((known, None if known in self._done else stack.enter_context(open_log(path))))
                 except (OSError, RepzoneError) as error:  # removed meanwhile, or not for us to read
                     log.warning("ingest.file_left_out", file=str(path), error=str(error))

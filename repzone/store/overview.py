@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from repzone.policy.rules import DAY, HOUR
 from repzone.store.changes import current_serial
 from repzone.store.engine import instant, seconds
+from repzone.store.events import FUTURE
 from repzone.store.find import in_force
 from repzone.store.positions import held_sources
 from repzone.store.tables import (
@@ -42,7 +43,8 @@ Standing = Literal["fine", "quiet", "silent", "once"]
 class Source:
     """A log: its host and path, when it was first and last read, the newest stamp in it, lines read of it so far.
 
-    `held` says that somebody reads it now.
+    `held` says that somebody reads it now. `newest` is the newest stamp where that was more than FUTURE ahead when it
+    was last read; `logged` is not moved so far.
     """
 
     host: str
@@ -52,10 +54,15 @@ class Source:
     logged: int | None
     lines: int
     held: bool
+    newest: int | None = None
 
     def lag(self, now: int) -> int | None:
         """Give the seconds since its newest line was written."""
         return max(0, now - self.logged) if self.logged is not None else None
+
+    def ahead(self, now: int) -> int:
+        """Give the seconds until what its newest line tells may count; 0 where that is now."""
+        return self.newest - now if self.newest is not None and self.newest > now + FUTURE else 0
 
     def standing(self, now: int, *, configured: bool) -> Standing:
         """Tell whether the log is read as it should be.
@@ -143,6 +150,7 @@ def _load_sources(connection: sa.Connection) -> tuple[Source, ...]:
         sa.select(
             *(source.c.host, source.c.path, seconds(read.c.began), seconds(source.c.seen), seconds(source.c.logged)),
             *(sa.func.coalesce(read.c.lines, 0), source.c.id.in_(held_sources(connection))),
+            sa.cast(source.c.state["newest"].astext, sa.BigInteger),
         )
         .outerjoin(read, read.c.id == source.c.id)
         .where(source.c.seen.is_not(None) | (source.c.path != "-"))  # one who is heard once, as a mail is

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from io import FileIO
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -188,6 +189,20 @@ def test_what_is_put_in_the_place_of_a_log_is_waited_out(engine: Engine, log: Pa
         until_events(engine, 3)
 
 
+def test_rotated_files_that_are_older_than_the_first_reading_are_said_to_be_left_out(engine: Engine, log: Path) -> None:
+    write(log, reject(NOW))
+    old = log.with_name("mail.log.1")
+    write(old, reject(NOW - 9))
+    os.utime(old, (NOW - 9, NOW - 9))
+    with capture_logs() as said:
+        for number in (1, 2):
+            with followed(engine, log):
+                until_events(engine, number)
+                write(log, reject(NOW))
+    (told,) = (entry for entry in said if entry["event"] == "follow.left_out")
+    assert told["error"].startswith("mail.log.1 beside it was not read: ")
+
+
 def test_a_second_follower_waits_says_so_once_and_takes_over(engine: Engine, log: Path) -> None:
     first, second = following(engine), following(engine)
     with capture_logs() as said, running(lambda: second.run_file(log), stop=second.stop):
@@ -212,7 +227,10 @@ def test_sessions_that_are_lost_lose_and_double_nothing(engine: Engine, other: E
     assert events(other) == 8
 
 
-def test_an_outage_is_said_and_what_was_written_in_it_comes_after_it(engine: Engine, other: Engine, log: Path) -> None:
+def test_an_outage_is_said_and_what_was_written_in_it_comes_after_it(
+    engine: Engine, other: Engine, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("repzone.jobs.follow.POLL", 0.01)
     tries = 0
 
     def count() -> None:
@@ -227,6 +245,7 @@ def test_an_outage_is_said_and_what_was_written_in_it_comes_after_it(engine: Eng
         end_sessions(other)
         write(log, reject(NOW))
         until_events(other, 2)
+        until(lambda: said[-1]["event"] == "follow.goes_on")
     assert tries == 4
     assert [entry["event"] for entry in said if entry["log_level"] == "warning"] == [
         "follow.database_away",
@@ -244,6 +263,28 @@ def test_a_full_disk_loses_nothing(engine: Engine, log: Path) -> None:
         write(log, reject(NOW))
         do(engine, "DROP TRIGGER full_disk ON event")
         until_events(engine, 4)
+
+
+@pytest.mark.parametrize("table", ["event", "listing"])
+def test_a_disk_that_stays_full_is_said_once_and_tried_ever_more_seldom(
+    engine: Engine, log: Path, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    monkeypatch.setattr("repzone.jobs.follow.POLL", 0.01)
+    monkeypatch.setattr("repzone.jobs.follow.PATIENCE", 0.04)
+    write(log, *(reject(NOW - number) for number in range(12)))
+    do(engine, FULL.replace("ON event", f"ON {table}"))
+    tries: list[float] = []
+    with capture_logs() as said, followed(engine, log, connect=lambda: tries.append(time.monotonic())):
+        until(lambda: len(tries) > 6)
+        told = [entry for entry in said if entry["log_level"] == "warning"]
+        do(engine, f"DROP TRIGGER full_disk ON {table}")
+        until(lambda: len(listings(engine)) == 1)
+        until(lambda: said[-1]["event"] == "follow.goes_on")
+    assert [entry["event"] for entry in told] == ["follow.database_away"]
+    assert "No space left on device" in told[0]["error"]
+    pauses = [after - before for before, after in pairwise(tries)]
+    assert pauses[0] > 0.01
+    assert min(pauses[2:6]) > 0.04
 
 
 def test_what_cannot_be_mended_by_waiting_ends_it(engine: Engine, log: Path) -> None:
