@@ -13,7 +13,8 @@ from repzone.config import Settings, load
 from repzone.definitions import load_policy, load_zones
 from repzone.errors import ConfigError, RepzoneError, UnavailableError
 from repzone.jobs import doctor as jobs
-from repzone.jobs.doctor import Case, Check, Finding
+from repzone.jobs.doctor import Case, Check, Finding, Level
+from repzone.jobs.postfix import check_postfix
 from repzone.serve import doctor as serve
 from repzone.store.engine import Engine
 from repzone.zone.definition import Zone
@@ -26,10 +27,11 @@ CHECKS: tuple[Check, ...] = (
     jobs.check_brake,
     jobs.check_pauses,
     jobs.check_core,
+    jobs.check_contact,
     serve.check_ports,
     serve.check_answers,
     serve.check_resolver,
-    jobs.check_postfix,
+    check_postfix,
 )
 """Every check, in the order in which things depend on each other."""
 
@@ -42,13 +44,13 @@ def doctor(config: ConfigOption = None, output: OutputOption = Output.human) -> 
     Example: repzone doctor -o json
     """
     settings = load(config)
-    wrong = False
+    levels: set[Level] = set()
     for finding in _examine(settings):
-        wrong |= finding.level == "wrong"
+        levels.add(finding.level)
         _print(finding, output)
     if output is Output.human:
-        console.print("[bold red]Something is wrong.[/]" if wrong else "[green]All is well.[/]")
-    raise typer.Exit(int(wrong))
+        console.print(_VERDICTS[next(level for level in _VERDICTS if level in levels)])
+    raise typer.Exit(int("wrong" in levels))
 
 
 def _examine(settings: Settings) -> Iterator[Finding]:
@@ -77,6 +79,11 @@ def _examine(settings: Settings) -> Iterator[Finding]:
 
 _MEND = "repzone init makes a private one; systemctl start postgresql, or set database_url, for one of your own"
 
+_VERDICTS: dict[Level, str] = {
+    "wrong": "[bold red]Something is wrong.[/]",
+    "warning": "[yellow]Nothing is wrong, but read the warnings.[/]",
+    "right": "[green]All is well.[/]",
+}
 _MARKS = {"right": "[green]right[/]  ", "warning": "[yellow]warning[/]", "wrong": "[bold red]wrong[/]  "}
 
 

@@ -1,14 +1,11 @@
 """An installation in, what is right and what is wrong with it out, each finding with the command that mends it.
 
 Every check is one small function; a check that cannot be made says nothing, since what keeps it from being made is
-another's finding. Those of sockets are in `serve.doctor`.
+another's finding. Those of sockets are in `serve.doctor`, that of Postfix in `jobs.postfix`.
 """
 
-import re
-import shlex
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,8 +14,11 @@ from repzone import shipped
 from repzone.clock import Clock
 from repzone.config import EMBEDDED, Settings
 from repzone.fastpath import COMPILED
+from repzone.jobs.source import describe_ahead
+from repzone.store.changes import current_serial
 from repzone.store.engine import Engine, answering, database_clock, schema
 from repzone.store.overview import Overview, load_overview
+from repzone.store.series import load_changed
 from repzone.zone.definition import Zone
 
 Level = Literal["right", "warning", "wrong"]
@@ -91,13 +91,15 @@ def check_sources(case: Case) -> Iterator[Finding]:
         ours = source.host == case.settings.host and source.path in configured
         standing = source.standing(now, configured=ours)
         name = f"{source.host}:{source.path}"
+        if ahead := describe_ahead(source.newest, now):
+            yield Finding("source", "warning", f"{name}: {ahead}", "set timezone in repzone.toml; timedatectl")
         if standing == "silent":
             mend = f"repzone ingest {source.path}, or systemctl start repzone"
             yield Finding("source", "wrong", f"{name} is not read any more", mend)
         elif standing == "quiet":
             mend = f"ls -l {source.path}: does the mail server log elsewhere?"
             yield Finding("source", "warning", f"{name} is read, and nothing was written to it for an hour", mend)
-        elif standing == "fine":
+        elif standing == "fine" and not ahead:
             yield Finding("source", "right", f"{name} is read")
     for path in sorted(configured - known):
         if Path(path).exists():
@@ -139,6 +141,22 @@ def _overview(case: Case) -> Overview | None:
         return load_overview(connection, case.clock())
 
 
+def check_contact(case: Case) -> Iterator[Finding]:
+    """See that the page for blocked senders says where to write to."""
+    if case.settings.web_listen and case.settings.operator.contact is None:
+        what = "is not set: who is blocked by mistake does not learn from the page where to write to"
+        mend = 'in repzone.toml: [operator] contact = "postmaster@example.net", with an address of yours'
+        yield Finding("contact", "warning", what, mend)
+
+
+def load_last(case: Case) -> tuple[int, int | None] | None:
+    """Give the serial of our database, and when the zones last changed; None where it cannot be read."""
+    if case.engine is None or not schema(case.engine, shipped.folder("migrations")).current:
+        return None
+    with answering(), case.engine.connect() as connection:
+        return current_serial(connection), load_changed(connection)
+
+
 def check_room(case: Case) -> Iterator[Finding]:
     """See that there is room where the private PostgreSQL lies."""
     if case.settings.database_url != EMBEDDED or not case.settings.state_dir.exists():
@@ -158,98 +176,3 @@ def check_core(case: Case) -> Iterator[Finding]:
     else:
         mend = "apt-get install gcc python3-dev, then install repzone again"
         yield Finding("core", "warning", "not compiled: answers take several times as long", mend)
-
-
-LISTS = (
-    "smtpd_client_restrictions",
-    "smtpd_helo_restrictions",
-    "smtpd_sender_restrictions",
-    "smtpd_relay_restrictions",
-    "smtpd_recipient_restrictions",
-    "smtpd_data_restrictions",
-    "smtpd_end_of_data_restrictions",
-)
-RECIPIENT = "smtpd_recipient_restrictions"
-FINAL = ("permit", "reject", "defer")
-"""Restrictions that nothing behind them is asked after."""
-POSTSCREEN, SASL = "postscreen_dnsbl_sites", "smtpd_sasl_auth_enable"
-FILTER = "127.0.0.[4;8;16;32;64]"
-
-
-def check_postfix(case: Case) -> Iterator[Finding]:
-    """See that Postfix asks each block zone, and not about those who may send in any case (postconf(5))."""
-    values = load_postfix()
-    if values is None:
-        return
-    for zone in case.zones:
-        if zone.kind == "block":
-            yield from examine_postfix(values, zone.apex)
-
-
-def load_postfix() -> Mapping[str, str] | None:
-    """Ask postconf(1) for what matters; None where there is no Postfix.
-
-    What master.cf says for one service is named as postconf does: `submission/inet/smtpd_sasl_auth_enable`.
-    """
-    program = shutil.which("postconf") or shutil.which("postconf", path="/usr/sbin:/usr/local/sbin")
-    if program is None:
-        return None
-    values = _ask(program, *LISTS, POSTSCREEN, SASL)
-    return values and {**values, **(_ask(program, "-P") or {})}  # before 2.11 it has no -P
-
-
-def _ask(program: str, *words: str) -> dict[str, str] | None:
-    command = [program, "-x", *words]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=30, check=False)
-    lines = (line.partition("=") for line in done.stdout.splitlines())
-    return {name.strip(): value.strip() for name, _, value in lines} if done.returncode == 0 else None
-
-
-def examine_postfix(values: Mapping[str, str], apex: str) -> Iterator[Finding]:
-    """Judge how main.cf uses a zone: `values` are its settings by name, and those of services in master.cf."""
-    found = []
-    for name in LISTS:
-        words = _split(values.get(name, ""))
-        places = [n for n, word in enumerate(words) if n and words[n - 1] == "reject_rbl_client" and _is(word, apex)]
-        if not places:
-            continue
-        found.append(name)
-        missing = [word for word in _needed(values, name) if word not in words[: places[0]]]
-        if missing:
-            what = f"{name} asks {apex} before {' and '.join(missing)}: your own users could be refused"
-            at = places[0] - 1
-            yield Finding("postfix", "wrong", what, _postconf(name, [*words[:at], *missing, *words[at:]]))
-        else:
-            yield Finding("postfix", "right", f"{name} asks {apex}")
-    if any(_is(word.partition("*")[0], apex) for word in _split(values.get(POSTSCREEN, ""))):
-        found.append(POSTSCREEN)
-        yield Finding("postfix", "right", f"{POSTSCREEN} asks {apex}")
-    if not found:
-        needed = _needed(values, RECIPIENT)
-        words = _split(values.get(RECIPIENT, "")) or [*needed, "reject_unauth_destination"]
-        at = len(words) - (words[-1] in FINAL)
-        missing = [word for word in needed if word not in words[:at]]
-        asks = ["reject_rbl_client", f"{apex}={FILTER}"]
-        mend = _postconf(RECIPIENT, [*words[:at], *missing, *asks, *words[at:]])
-        yield Finding("postfix", "wrong", f"does not ask {apex}", mend)
-
-
-def _needed(values: Mapping[str, str], name: str) -> list[str]:
-    """Give what must permit your own users in a list: those who log in, if a service that lets them has that list."""
-    services = [key.removesuffix(SASL) for key, value in values.items() if key.endswith(f"/{SASL}") and value == "yes"]
-    log_in = values.get(SASL) == "yes" or any(f"{service}{name}" not in values for service in services)
-    return ["permit_mynetworks", *(["permit_sasl_authenticated"] if log_in else [])]
-
-
-def _split(value: str) -> list[str]:
-    return [word for word in re.split(r"[,\s]+", value) if word]
-
-
-def _postconf(name: str, words: Sequence[str]) -> str:
-    """Give the command that makes this the list of restrictions: all that was in it stays."""
-    wanted = f"{name} = {' '.join(words)}"
-    return f"postconf -e {shlex.quote(wanted)} && postfix reload"
-
-
-def _is(word: str, apex: str) -> bool:
-    return word.partition("=")[0].rstrip(".").lower() == apex

@@ -5,14 +5,17 @@ from pathlib import Path
 
 from repzone.config import parse_listen
 from repzone.errors import UnavailableError
-from repzone.jobs.doctor import Case, Finding
+from repzone.jobs.doctor import Case, Finding, load_last
 from repzone.serve.bind import bind_pair, format_address
 from repzone.serve.client import ask
+from repzone.serve.standing import look
 from repzone.wire.ask import Reply
 from repzone.zone.definition import Zone
 
 Server = tuple[str, int]
 RESOLV_CONF = Path("/etc/resolv.conf")
+SLACK = 60
+"""Seconds that a change may take until it is committed and served."""
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - names what is meant by it
 
 
@@ -30,7 +33,7 @@ def check_ports(case: Case) -> Iterator[Finding]:
             continue
         where = format_address(*server)
         if _asked(server, f"2.0.0.127.{case.zones[0].apex}", "A") is not None:
-            yield Finding("port", "right", f"a DNS server answers on {where}")
+            yield _compare(case, server)
             continue
         try:
             for sock in bind_pair(*server):
@@ -39,6 +42,24 @@ def check_ports(case: Case) -> Iterator[Finding]:
             yield Finding("port", "wrong", str(error), "set dns_listen in repzone.toml to a port that is free")
         else:
             yield Finding("port", "wrong", f"nobody answers on {where}", "systemctl start repzone, or repzone run")
+
+
+def _compare(case: Case, server: Server) -> Finding:
+    """Tell whether a server that answers has our database: another's has serials that ours never gave out, or does not
+    see what ours did long before it last looked.
+    """
+    where = format_address(*server)
+    theirs = look(server, case.zones[0].apex, case.settings.max_stale)
+    ours = load_last(case)  # after theirs: it can only have grown since
+    if theirs.serial is not None and ours is not None:
+        serial, changed = ours
+        looked = case.clock() - SLACK - (theirs.age or 0)
+        behind = not theirs.bad and theirs.serial < serial and changed is not None and changed < looked
+        if theirs.serial > serial or behind:
+            what = f"what answers on {where} has another database: serial {theirs.serial}, and ours is at {serial}"
+            mend = f"ss -lnup 'sport = :{server[1]}': is it another repzone, or a demo? End it, or change dns_listen"
+            return Finding("port", "warning", what, mend)
+    return Finding("port", "right", f"a DNS server answers on {where}")
 
 
 def check_answers(case: Case) -> Iterator[Finding]:

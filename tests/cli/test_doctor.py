@@ -8,6 +8,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from repzone.cli import doctor as command
+from repzone.jobs.doctor import Finding, Level
 from repzone.serve import client, doctor
 from tests.cli.conftest import Done, Run
 from tests.cli.test_commands import ago, offences
@@ -89,3 +91,19 @@ def test_a_paused_zone_is_a_warning_and_no_fault(run: Run, migrated_url: str, tm
     with psycopg.connect(migrated_url, autocommit=True) as connection:
         connection.execute("INSERT INTO zone_pause VALUES ('bl.example.net', %s)", [ago(1)])
     assert levels(run("doctor", "-o", "json"))["pause"] == "warning"
+
+
+@pytest.mark.parametrize(
+    ("level", "said", "code"),
+    [
+        ("right", "All is well.", 0),
+        ("warning", "Nothing is wrong, but read the warnings.", 0),
+        ("wrong", "Something is wrong.", 1),
+    ],
+)
+def test_the_last_line_is_of_the_worst_that_was_found(
+    run: Run, monkeypatch: pytest.MonkeyPatch, level: Level, said: str, code: int
+) -> None:
+    monkeypatch.setattr(command, "CHECKS", (lambda case: iter([Finding("postfix", level, "asks")]),))
+    done = run("doctor")
+    assert (done.out.splitlines()[-1], done.code) == (said, code)

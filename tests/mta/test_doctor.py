@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from repzone.jobs.doctor import Finding, examine_postfix, load_postfix
+from repzone.jobs.doctor import Finding
+from repzone.jobs.postfix import examine_postfix, load_keys, load_postfix
 from repzone.serve.client import ask
 from repzone.serve.doctor import examine_resolver, load_resolvers
+from repzone.zone.definition import CODES
 from tests.fix_db import missing
 from tests.mta.house import ZONE, House, find_free_port, open_house
 from tests.mta.namespace import await_port
@@ -152,15 +155,33 @@ def test_the_resolvers_are_those_that_the_system_asks(tmp_path: Path) -> None:
     assert load_resolvers(file) == [("192.0.2.53", 53), ("2001:db8::53", 53)]
 
 
-def test_postfix_itself_is_asked_how_it_uses_the_zone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("filtered", "master", "said"),
+    [
+        ("127.0.0.[4..64]", "smtp inet n - n - - smtpd\n", []),
+        ("127.0.0.[4;8]", "", ["virus (127.0.0.16) and auth (127.0.0.32) and manual (127.0.0.64)"]),
+        ("127.0.0.2", "smtp inet n - n - 1 postscreen\n", ["none of its codes"]),
+    ],
+    ids=["all codes", "two codes", "the test entry"],
+)
+def test_postfix_itself_is_asked_how_it_uses_the_zone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, filtered: str, master: str, said: list[str]
+) -> None:
     (tmp_path / "main.cf").write_text(
         "compatibility_level = 3.6\n"
-        f"ours = reject_rbl_client {ZONE}=127.0.0.[4;8]\n"
+        f"ours = reject_rbl_client {ZONE}={filtered}\n"
+        "rbl_reply_maps = texthash:$config_directory/replies\n"
         "smtpd_sasl_auth_enable = yes\n"
         "smtpd_recipient_restrictions = permit_mynetworks,\n    permit_sasl_authenticated, $ours\n"
     )
-    (tmp_path / "master.cf").touch()
+    (tmp_path / "master.cf").write_text(master)
+    (tmp_path / "replies").write_text(f"{ZONE}={filtered} $rbl_code No.\nother.example.net $rbl_code Never.\n")
+    for file in tmp_path.iterdir():
+        os.utime(file, (0, 0))  # Postfix waits while a file is so new that it may still be written
     monkeypatch.setenv("MAIL_CONFIG", str(tmp_path))
     values = load_postfix()
     assert values is not None
-    assert [one.level for one in examine_postfix(values, ZONE)] == ["right"]
+    assert values.get("smtp/inet/command") == (master.split()[-1] if master else None)
+    assert load_keys(values) == {f"{ZONE}={filtered}", "other.example.net"}
+    found = [one for one in examine_postfix(values, ZONE, CODES, load_keys(values)) if one.level != "right"]
+    assert [what in one.what for one, what in zip(found, said, strict=True)] == [True] * len(said)
