@@ -28,7 +28,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from repzone.errors import ConfigError
 from repzone.model import Client
-from repzone.toml import Duration, Section, config_error
+from repzone.toml import Duration, Section, config_error, faulty
 
 NAME = "repzone.toml"
 SYSTEM = Path("/etc/repzone") / NAME
@@ -298,24 +298,27 @@ def _local_timezone() -> tzinfo:
 
 
 def load(path: Path | None = None, prefix: str = ENVIRONMENT) -> Settings:
-    """Read the configuration; ConfigError names the file (or variable), the key and the value wanted.
+    """Read the configuration; ConfigError names the file and line (or the variable), the key and the value wanted.
 
     `prefix` begins the names of the variables that beat the file.
     """
     file = path or next((there for there in (SYSTEM, Path(NAME)) if there.is_file()), None)
-    values = _read(file) if file else {}
+    text = read_text(file) if file else ""
+    values = _read(text, file) if file else {}
     try:
         settings = Settings(_env_prefix=prefix, **values)  # type: ignore[call-arg]
     except ValidationError as error:
-        key = str(error.errors()[0]["loc"][0])
-        variable = prefix + key.upper()
-        raise config_error(error, f"${variable}" if variable in os.environ else str(file)) from None
+        _, key = faulty(error)
+        variable = prefix + str(key[0]).upper()
+        if variable in os.environ:
+            raise config_error(error, f"${variable}") from None
+        raise config_error(error, str(file), text) from None
     settings._file = file
     return settings
 
 
-def _read(file: Path) -> dict[str, Any]:
-    values = _parse(read_text(file), str(file))
+def _read(text: str, file: Path) -> dict[str, Any]:
+    values = _parse(text, str(file))
     for key in PATHS:
         if isinstance(values.get(key), str):
             values[key] = file.parent / values[key]

@@ -21,10 +21,10 @@ class ConfigError(RepzoneError):
 
     exit_code = 78
 
-    def __init__(self, where: str, key: str, wanted: str) -> None:
-        """Name the file (or variable), the dotted key ("" for the whole file) and the value wanted."""
-        self.where, self.key, self.wanted = where, key, wanted
-        super().__init__(f"{where}: {key}: {wanted}" if key else f"{where}: {wanted}")
+    def __init__(self, where: str, key: str, wanted: str, line: int | None = None) -> None:
+        """Name the file (or variable), the dotted key ("" for the whole file), the value wanted, the key's line."""
+        self.where, self.key, self.wanted, self.line = where, key, wanted, line
+        super().__init__(": ".join([where, *([f"line {line}"] if line else []), *([key] if key else []), wanted]))
 
 
 class UsageError(RepzoneError):

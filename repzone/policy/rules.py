@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from repzone.errors import ConfigError
 from repzone.reasons import CATALOGUE, Category
@@ -90,6 +90,15 @@ FOREVER = 1 << 62
 Length = Annotated[Duration, Field(ge=1, le=366 * DAY)]
 
 
+def _know_reason(reason: str) -> str:
+    if reason not in CATALOGUE:
+        raise ValueError(f"there is no reason {reason!r}")
+    return reason
+
+
+Reason = Annotated[str, AfterValidator(_know_reason)]
+
+
 class CategoryRules(Section):
     """When a listing of one category begins, and how long it lasts."""
 
@@ -124,15 +133,7 @@ class Policy(Section):
     ipv6_prefix: int = Field(ge=32, le=128)
     brake_listings: int | None = Field(default=None, ge=1)
     categories: Categories
-    weights: dict[str, Annotated[int, Field(ge=0, le=10_000, strict=True)]]
-
-    @field_validator("weights")
-    @classmethod
-    def _know_reasons(cls, weights: dict[str, int]) -> dict[str, int]:
-        for reason in weights:
-            if reason not in CATALOGUE:
-                raise ValueError(f"there is no reason {reason!r}")
-        return weights
+    weights: dict[Reason, Annotated[int, Field(ge=0, le=10_000, strict=True)]]
 
     @model_validator(mode="after")
     def _order_durations(self) -> Self:
@@ -161,12 +162,12 @@ class Policy(Section):
 
 
 def parse(text: str, source: str) -> Policy:
-    """Read a policy file laid over the shipped one; ConfigError names the file, the key and the value wanted."""
+    """Read a policy file laid over the shipped one; ConfigError names file, line, key and the value wanted."""
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(source, "", f"not valid TOML: {error}") from None
-    return validate(_laid_over(tomllib.loads(SHIPPED), values), source, Policy)
+    return validate(_laid_over(tomllib.loads(SHIPPED), values), source, Policy, text)
 
 
 def _laid_over(base: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from repzone.cli.database import prepare
+from repzone.cli.database import prepare, prepare_server
 from repzone.config import load
 from repzone.errors import ConfigError
 from repzone.store.engine import Engine
@@ -24,8 +24,8 @@ def test_a_server_that_finds_its_database_again_goes_on_though_the_policy_became
     settings = load(config)
     prepare(engine, settings, NOW)
     policy.write_text("[categories.spam]\nthreshhold = 1\n")
-    prepare(engine, settings, NOW + 1, serving=True)
-    with pytest.raises(ConfigError, match=r"policy\.toml: categories\.spam\.threshhold"):
+    prepare_server(engine, settings, NOW + 1)
+    with pytest.raises(ConfigError, match=r"policy\.toml: line 2: categories\.spam\.threshhold"):
         prepare(engine, settings, NOW + 1)
     with engine.connect() as connection:
         assert load_rulebook(connection).at(NOW + 2).policy.rules("spam").threshold == 5

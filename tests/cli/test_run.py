@@ -125,7 +125,7 @@ def test_all_start_on_a_faulty_zone_with_the_last_good_one(migrated_url: str, tm
     zone.write_text(good + "ttl = 300\n")
     with running(tmp_path, REPZONE_DATABASE_URL=migrated_url) as (everything, server):
         assert answers(server, "2.0.0.127.bl.example.net") == ("127.0.0.2",)
-        assert "bl.toml: ttl: 300 is no duration" in said(tmp_path)
+        assert "bl.toml: line 3: ttl: 300 is no duration" in said(tmp_path)
         zone.write_text(good)
         everything.send_signal(signal.SIGHUP)
         until(lambda: "run.ready child=worker" in re.sub(r"\s+", " ", said(tmp_path)))

@@ -68,7 +68,7 @@ def test_zones_that_are_gone_are_served_all_the_same(settings: Settings, tmp_pat
 
 def test_with_nothing_kept_a_fault_is_an_error(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "zones" / "bl.toml").write_text("apex = 1")
-    with pytest.raises(ConfigError, match=r"bl\.toml: apex"):
+    with pytest.raises(ConfigError, match=r"bl\.toml: line 1: apex"):
         last_good.load(settings)
     assert not kept(settings).exists()
 
@@ -87,7 +87,7 @@ def test_what_was_kept_and_is_damaged_is_said_and_not_served(
     last_good.load(settings)
     kept(settings).write_bytes(octets)
     (tmp_path / "zones" / "bl.toml").write_text("apex = 1")
-    with pytest.raises(ConfigError, match=r"bl\.toml: apex"):
+    with pytest.raises(ConfigError, match=r"bl\.toml: line 1: apex"):
         last_good.load(settings)
     assert "files.kept_unusable" in capsys.readouterr().out
 

@@ -28,7 +28,7 @@ def test_a_policy_need_only_say_what_it_changes() -> None:
         ("[categories.errors]\ndurations = []", "categories.errors.durations", "at least 1 is needed"),
         ("[categories.errors]\nmesage = 'x'", "categories.errors.mesage", "there is no such key"),
         ("[categories.phishing]\nthreshold = 3", "categories.phishing", "there is no such key"),
-        ("[weights]\nunknown_recipent = 2", "weights", "there is no reason 'unknown_recipent'"),
+        ("[weights]\nunknown_recipent = 2", "weights.unknown_recipent", "there is no reason"),
         ("[weights]\npregreet = -1", "weights.pregreet", "greater than or equal to 0"),
         ("ipv6_prefix = 200", "ipv6_prefix", "less than or equal to 128"),
         ('min_duration = "2h"\nmax_duration = "1h"', "", "min_duration is longer than max_duration"),

@@ -105,7 +105,7 @@ def test_a_hangup_reads_the_configuration_again_and_a_faulty_one_changes_nothing
         assert re.search(r"serve\.restart_needed keys=\S*metrics_listen", said(tmp_path))
         for fault, told in {
             "# one\nown_networks = oops\n": r"repzone\.toml: not valid TOML: .*line 2",
-            'max_stale = "soon"\n': r"repzone\.toml: max_stale: 'soon' is no duration",
+            'max_stale = "soon"\n': r"repzone\.toml: line 1: max_stale: 'soon' is no duration",
             'zones_dir = "nowhere"\n': "there is no zone definition",
         }.items():
             file.write_text(fault)
