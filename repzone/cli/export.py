@@ -40,7 +40,7 @@ def export(
     to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="Standard output unless given.")] = None,
     config: ConfigOption = None,
 ) -> None:
-    """Write who is listed now as a file for another program: what DNS would answer at this second.
+    """Write who is listed now as a file for another program: what DNS would answer, but for the time left.
 
     The most specific network decides, exemptions are holes. Such a file does not know when a listing ends: make it
     anew every few minutes. --to writes aside and renames, so that a reader sees the old file or the new one.

@@ -17,6 +17,7 @@ from repzone.model import V4, Client, Exemption, Listing
 from repzone.wire.respond import View, respond
 from repzone.zone.definition import Zone
 from repzone.zone.export import FORMATS, Networks
+from repzone.zone.export.networks import lasting
 from repzone.zone.names import to_labels
 from repzone.zone.table import MemoryTable
 from tests.wire.sample import LOOPBACK, ZONES, query
@@ -81,7 +82,9 @@ def read(reply: bytes | None) -> tuple[int, list[str]]:
 
 
 def ours(client: Client, kind: int) -> tuple[int, list[str]]:
-    return read(respond(question(client, kind), LOOPBACK, NOW, View(ZONES, make_table(), 7, 0), udp=True))
+    """Give what our server says, but for the time left."""
+    view = View(tuple(lasting(zone) for zone in ZONES), make_table(), 7, 0)
+    return read(respond(question(client, kind), LOOPBACK, NOW, view, udp=True))
 
 
 @contextmanager
@@ -130,8 +133,7 @@ def test_rbldnsd_answers_as_we_do() -> None:
                 sock.send(question(c(text), kind))
                 rcode, records = read(sock.recv(1500))
                 _, wanted = ours(c(text), kind)
-                left = [record.replace("(1 d 0 h left)", "(1 d 1 h left)") for record in records]
-                assert (rcode in (0, 3), left) == (True, wanted), text
+                assert (rcode in (0, 3), records) == (True, wanted), text
 
 
 def test_rbldnsd_takes_an_allow_zone() -> None:

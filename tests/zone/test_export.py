@@ -3,6 +3,7 @@
 import csv
 import tracemalloc
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from itertools import pairwise
 
@@ -16,7 +17,7 @@ from repzone.wire.respond import View, respond
 from repzone.zone.definition import Zone, parse
 from repzone.zone.entry import Entry
 from repzone.zone.export import FORMATS, Networks
-from repzone.zone.export.networks import NAME
+from repzone.zone.export.networks import NAME, lasting
 from repzone.zone.export.nftables import ranges
 from repzone.zone.export.rpz import trigger
 from repzone.zone.names import to_labels
@@ -42,11 +43,15 @@ ttl = "150s"
 )
 
 
+LASTING = tuple(lasting(zone) for zone in ZONES)
+
+
 def by_dns(zone: Zone, table: Table, asked: Client) -> Said:
+    """Give what DNS says, but for the time left."""
     name = b".".join((*to_labels(asked), *zone.name)).decode()
     replies = []
     for kind in (1, 16):
-        reply = respond(query(name, kind), LOOPBACK, NOW, View(ZONES, table, 7, 0), udp=False)
+        reply = respond(query(name, kind), LOOPBACK, NOW, View(LASTING, table, 7, 0), udp=False)
         assert reply is not None
         replies.append(dnslib.DNSRecord.parse(reply).rr)
     a, txt = replies
@@ -182,6 +187,30 @@ def test_what_is_written_of_a_network_is_what_a_look_up_gives(table: MemoryTable
         exempt = {one.network for one in table.exemptions(NOW)}
         for network in (listed if zone.kind == "block" else exempt) - {one for one, _ in found}:
             assert network.version != version or networks.entry(network) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "",
+            "Too many spams from your IP: 192.0.2.7 is listed for the 2nd time until 2026-11-24 22:00 UTC. https://x/",
+        ),
+        ("{client} until {until} ({left} left), {category}", "192.0.2.7 until 2026-11-24 22:00 UTC, spam"),
+        ("({left}) {{left}} {left} left", " {left} some time left"),
+        ("({{left}}) Wait {left}.", "({left}) Wait some time."),
+    ],
+)
+@pytest.mark.parametrize("form", ["csv", "bind", "rbldnsd", "postfix"])
+def test_a_file_says_when_a_listing_ends_and_not_how_much_of_it_is_left(form: str, text: str, told: str) -> None:
+    words = 'apex = "bl.example.net"\nnameservers = ["ns.example.net"]\nurl = "https://x/"\n'
+    zone = parse(words + (f'text = "{text}"' if text else ""), "zone")
+    ends = int(datetime(2026, 11, 24, 22, tzinfo=UTC).timestamp())
+    around = [Listing(Client.from_text("192.0.2.0/24"), "spam", 1, NOW, ends)]
+    for listings in ([], around):
+        table = MemoryTable([Listing(Client.from_text("192.0.2.7"), "spam", 2, NOW, ends), *listings])
+        wanted = told.replace("192.0.2.7", "$") if form == "rbldnsd" else told
+        assert wanted in text_of(zone, table, form)
 
 
 def test_a_text_that_has_no_room_for_a_long_network_is_cut() -> None:

@@ -4,9 +4,12 @@ The most specific network that holds an address decides. Its entry has all that 
 networks are listed for included. An exemption inside a listed network is a hole: a network without an entry.
 
 Most networks lie in no other that is listed or exempt. What is written of such a one follows from its own listings:
-it is made once for all that are listed alike, and name and time put in.
+it is made once for all that are listed alike, and name and end put in.
+
+A file says when a listing ends. The time left, which DNS says as well, would be wrong a minute later.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -20,14 +23,14 @@ from repzone.zone.definition import LISTED, Zone
 from repzone.zone.entry import Entry, make_entry
 from repzone.zone.rows import EXEMPTION, clamp, dump, pack_address, unpack_address
 from repzone.zone.table import NOTHING, Found, Table
-from repzone.zone.texts import Template, format_instant, format_left
+from repzone.zone.texts import Template, format_instant
 
 Range = tuple[int, int]  # the first and the last number
 
 NAME = "\0"
 """Where in a line the name of its network is to be put."""
 
-_UNTIL, _LEFT = "\1", "\2"  # the same for the end of the listing that a text speaks of
+_UNTIL = "\1"  # the same for the end of the listing that a text speaks of
 
 _ROW = Struct("!BBB1x4s4x4s16s")  # of `rows.ROW`: version, length, category, offence, ends, address
 _KEPT = Struct("!25s")  # address; category, offence, ends
@@ -48,13 +51,12 @@ class Networks:
 
     def __init__(self, zone: Zone, table: Table, now: int, *, paused: bool = False) -> None:
         """Put the networks where `each` finds them."""
-        self.zone, self.now = zone, now
+        self.zone, self.now = lasting(zone), now
         self._table, self._paused = table, paused
         self._codes = {CATEGORIES.index(category): code for category, code in zone.codes.items()}
         if zone.kind == "allow":
             self._codes = {EXEMPTION: LISTED}
-        texts = {category: _mark(template) for category, template in zone.texts.items()}
-        self._marked = replace(zone, texts=texts)
+        self._marked = _with_texts(self.zone, _mark)
         self._far = _INSTANT.pack(clamp(now + zone.ttl + 1))  # what ends then or later has the zone's TTL
         self.codes: dict[int, set[int]] = {version: set() for version in WIDTH}  # that occur
         # By length and first octets: what is kept of each listing, one behind the other.
@@ -165,16 +167,15 @@ class Networks:
         self, version: int, length: int, make: Callable[[Entry | None], str], *, with_text: bool
     ) -> Callable[[bytes], str]:
         """Give what writes a network of that length, from what it is listed for, that lies in no other."""
-        size, far, now = _TOLD.size, self._far, self.now
+        size, far = _TOLD.size, self._far
 
         @lru_cache(_KNOWN)
         def write_marked(told: bytes) -> str:
             return make(self._entry_alone(Client(version, 0, length), told, with_text=with_text))
 
         @lru_cache(_KNOWN)
-        def write_times(ends: bytes) -> tuple[str, str]:
-            (instant,) = _INSTANT.unpack(ends)
-            return format_instant(instant), format_left(instant - now)
+        def write_end(ends: bytes) -> str:
+            return format_instant(*_INSTANT.unpack(ends))
 
         def write(told: bytes) -> str:
             ends = told[5:]
@@ -183,10 +184,7 @@ class Networks:
             elif ends > far:
                 told = told[:5] + far
             line = write_marked(told)
-            if not with_text:
-                return line
-            until, left = write_times(ends)
-            return line.replace(_UNTIL, until).replace(_LEFT, left)
+            return line.replace(_UNTIL, write_end(ends)) if with_text else line
 
         return write
 
@@ -247,14 +245,31 @@ def join(given: Iterable[Range]) -> Iterator[Range]:
         yield begin, end
 
 
-def _mark(template: Template) -> Template:
-    """Put marks in the place of the times."""
-    marks = {None: "", "until": _UNTIL, "left": _LEFT}
-    parts = [
-        literal.replace("{", "{{").replace("}", "}}") + marks.get(field, f"{{{field}}}")
-        for literal, field, _, _ in Formatter().parse(template.text)
-    ]
-    return Template("".join(parts), template.url)
+def lasting(zone: Zone) -> Zone:
+    """Give the zone with texts that stay true until the listing ends: `(… left)` goes, else it is left `some time`."""
+    return _with_texts(zone, lambda text: _put(_REMARK.sub("", text), "left", "some time"))
+
+
+_REMARK = re.compile(r" ?\(\{left\}(?: left)?\)")
+
+
+def _mark(text: str) -> str:
+    """Put the mark in the place of the end."""
+    return _put(text, "until", _UNTIL)
+
+
+def _with_texts(zone: Zone, change: Callable[[str], str]) -> Zone:
+    texts = {category: Template(change(template.text), template.url) for category, template in zone.texts.items()}
+    return replace(zone, texts=texts)
+
+
+def _put(text: str, name: str, value: str) -> str:
+    """Put words in the place of a field of a template."""
+    parts = Formatter().parse(text)
+    put = {None: "", name: value}
+    return "".join(
+        literal.replace("{", "{{").replace("}", "}}") + put.get(field, f"{{{field}}}") for literal, field, _, _ in parts
+    )
 
 
 def name_of(octets: bytes, version: int, length: int) -> str:
