@@ -44,6 +44,7 @@ _PLAIN = re.compile(r"[A-Za-z](?:[A-Za-z'/_-]|\.(?=\w)){0,23}")
 _HEX = re.compile(r"[A-F]{6,}|[a-f]{8,}")
 
 _LOGIN_BEHIND = {"user", "username", "login", "account", "mailbox", "plaintext", "identity", "authid", "uid", "for"}
+_ID_BEHIND = {"mail_id", "queued_as", "queue_id", "qid"}  # whose values may be letters only, as words are
 _NO_LOGIN = {
     *("a", "an", "the", "name", "is", "was", "has", "not", "unknown", "failed", "failure", "error", "from", "to", "by"),
     *(
@@ -153,6 +154,8 @@ def _place(word: str, before: str, value: bool) -> str:
     tail = word[len(core) :]
     if "@" in core or (before in _LOGIN_BEHIND and core.lower() not in _NO_LOGIN):
         return "\x02" + tail
+    if before in _ID_BEHIND:
+        return "<id>" + tail
     if _NUMBER.fullmatch(core):
         return "<n>" + tail
     if _PLAIN.fullmatch(core) and "." not in core and not _HEX.fullmatch(core):
