@@ -1,6 +1,7 @@
 """`repzone audit`: who did what by hand, when and why."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -52,12 +53,17 @@ def _print(acts: Sequence[Act], began: int) -> None:
 
 def _details(details: Mapping[str, object]) -> str:
     """Write what is known of an act beside its subject, without what is nothing."""
-    return ", ".join(f"{name} {_value(value)}" for name, value in details.items() if value)
+    return "; ".join(_detail(name.replace("_", " "), value) for name, value in details.items() if value)
 
 
-def _value(value: object) -> str:
+def _detail(name: str, value: object) -> str:
+    """Write one detail as other commands do: `listings: spam 1, errors 2`, `until 2026-11-30 11:25 UTC`."""
+    if value is True:
+        return name
     if isinstance(value, Mapping):
-        return " ".join(f"{name} {number}" for name, number in value.items())
+        return f"{name}: {', '.join(f'{key} {number:,}' for key, number in value.items())}"
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return " ".join(map(str, value))
-    return "yes" if value is True else str(value)
+        return f"{name}: {', '.join(map(str, value))}"
+    if name == "until":
+        return f"{name} {format_instant(int(datetime.fromisoformat(str(value)).timestamp()))}"
+    return f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}"

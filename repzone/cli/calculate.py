@@ -34,11 +34,13 @@ def calculate(
 def print_outcome(outcome: job.Outcome, output: Output, *, dry_run: bool = False) -> None:
     """Say how many clients were looked at and what is listed now."""
     if output is Output.json:
-        print_json({"clients": outcome.clients, "listings": dict(outcome.listings), "dry_run": dry_run})
+        listings = {"listings": dict(outcome.listings), "ended": outcome.ended}
+        print_json({"clients": outcome.clients, **listings, "dry_run": dry_run})
         return
     found = ", ".join(f"{category} {number:,}" for category, number in sorted(outcome.listings.items()))
     verb = "would begin" if dry_run else ("begins" if outcome.listings.total() == 1 else "begin")
-    listings = counted(outcome.listings.total(), "listing")
+    new = counted(outcome.listings.total(), "listing")
+    ended = f" ({outcome.ended:,} of them ended already)" if outcome.ended else ""
     console.print(
-        f"Decided for {counted(outcome.clients, 'client')}: {listings} {verb}" + (f": {found}." if found else ".")
+        f"Decided for {counted(outcome.clients, 'client')}: {new} {verb}" + (f": {found}{ended}." if found else ".")
     )

@@ -228,9 +228,8 @@ def _print_invitation(
     config = settings.file
     for line in (f"check {first}", "listings", "listings --all --category spam -o json"):
         verb, *rest = line.split()
-        console.print(
-            f"  {shlex.quote(str(command))} {verb} -c {config} {' '.join(rest)}", markup=False, soft_wrap=True
-        )
+        words = shlex.join([str(command), verb, "-c", str(config), *rest])
+        console.print(f"  {words}", markup=False, soft_wrap=True)
     console.print("\n[bold]Ctrl-C[/] stops everything and removes the folder.\n")
 
 

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from repzone.cli.acting import BecauseOption, act, acting, by_category, keys_of, looking, said, some
 from repzone.cli.listed import listing_fields, reasons_text
+from repzone.cli.listings import SPARE
 from repzone.cli.options import ConfigOption, Output, OutputOption, YesOption, parse_network
 from repzone.cli.output import console, counted, print_json, print_table, shown, table
 from repzone.config import load
@@ -188,9 +189,8 @@ def _print_table(found: Sequence[Listing], now: int) -> None:
             format_left(one.expires - now) if now < one.expires else Text("ended", style="dim"),
             shown(reasons_text(one)),
         )
-    print_table(made)
+    print_table(made, SPARE)
     console.print(
         f"{counted(len(found), 'listing')} held. `repzone held release` publishes them, `repzone held drop` ends them: "
-        "name addresses or networks, or --all.",
-        soft_wrap=True,
+        "name addresses or networks, or --all."
     )

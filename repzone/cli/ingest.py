@@ -36,6 +36,7 @@ from repzone.jobs.batch import settle
 from repzone.jobs.follow import Following, Settling
 from repzone.jobs.ingest import Ingestion
 from repzone.jobs.intake import Outcome
+from repzone.jobs.source import describe_ahead, describe_unread
 from repzone.jobs.spool import Spool
 from repzone.jobs.watch import Stop
 from repzone.serve.notify import notify
@@ -162,7 +163,7 @@ def _stdin() -> FileIO:
 
 
 def _print_outcomes(outcomes: Sequence[Outcome], output: Output) -> None:
-    now = clock()
+    now, read = clock(), {Path(outcome.source).resolve() for outcome in outcomes}
     for outcome in outcomes:
         for fault in outcome.faults:
             errors.print(f"repzone: {outcome.source}: {fault}", markup=False, soft_wrap=True)
@@ -177,6 +178,10 @@ def _print_outcomes(outcomes: Sequence[Outcome], output: Output) -> None:
             errors.print(
                 f"repzone: {outcome.source}: {outcome.absurd} events with an absurd date left out", markup=False
             )
+        if unread := [file for file in outcome.unread if file not in read]:
+            errors.print(f"repzone: {outcome.source}: {describe_unread(unread)}", markup=False, soft_wrap=True)
+        if ahead := describe_ahead(outcome.newest, now):
+            errors.print(f"repzone: {outcome.source}: {ahead}", markup=False, soft_wrap=True)
         if outcome.busy and output is Output.human:
             console.print(f"{outcome.source} is being read by another repzone; left to it.", markup=False)
     if output is Output.json:
@@ -189,10 +194,11 @@ def _print_outcomes(outcomes: Sequence[Outcome], output: Output) -> None:
             counts = (outcome.events[name] for name in ("errors", "spam", "virus", "auth"))
             numbers = (outcome.lines, *counts, outcome.hits, outcome.skipped)
             lag = _lag(outcome, now)
+            behind = format_left(lag) if lag is not None else ""
             made.add_row(
                 escape(outcome.source),
                 *(f"{number:,}" for number in numbers),
-                format_left(lag) if lag is not None else "",
+                "ahead" if describe_ahead(outcome.newest, now) else behind,
             )
     if made.row_count:
         print_table(made)

@@ -64,6 +64,8 @@ def init(
         return
     for file in written:
         console.print(f"Wrote {file}", markup=False, soft_wrap=True)
+    if not written:
+        console.print(f"Wrote nothing: what is in {folder} stays as it is.", markup=False, soft_wrap=True)
     _print_trusted(trusted)
     if config.absolute() in written and folder == SYSTEM.parent:
         console.print(f"The state, and the private database, go to {STATE}, as the systemd units have it.")

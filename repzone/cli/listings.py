@@ -30,8 +30,8 @@ from repzone.zone.texts import format_instant, format_left, ordinal
 PAGE = 1000
 """So many are shown to people unless they ask for more: a table is laid out as a whole."""
 
-WIDE = 110
-"""Columns of a terminal on which every column of the table fits."""
+SPARE = ("state", "began", "left", "offence", "reasons")
+"""What is left out first where a terminal is too narrow; `explain` has all."""
 
 
 class Sort(StrEnum):
@@ -118,15 +118,12 @@ def _print_table(found: Sequence[Listing], wanted: Wanted, total: int, now: int)
         nobody = "Nobody was ever listed." if wanted == Wanted(everything=True) else "There is no such listing."
         console.print(nobody if ended else "Nobody is listed now.")
         return
-    left_out = {"!began", ">left", "!state"} if console.width < WIDE else set()
-    if wanted.everything or wanted.state:
-        left_out.discard("!state")
     rows = [_cells(listing, now) for listing in found]
-    columns = [column for column in rows[0] if column not in left_out]
-    made = table(*columns)
+    made = table(*rows[0])
     for row in rows:
-        made.add_row(*(row[column] for column in columns))
-    print_table(made)
+        made.add_row(*row.values())
+    told = "state" if wanted.everything or wanted.state else ""
+    print_table(made, [name for name in SPARE if name != told])
     said = counted(total, "listing") + ("" if wanted.everything or wanted.state else " now")
     if len(found) < total:
         console.print(f"The first {len(found):,} of {said}; --limit shows more, -o json all.")

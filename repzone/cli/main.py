@@ -64,6 +64,7 @@ class Commands(TyperGroup):
             group.command()(found)
         command: TyperCommand | TyperGroup = typer.main.get_command(group)  # type: ignore[assignment]
         command.name = cmd_name
+        _join_lines(command)
         return command
 
     def resolve_command(  # type: ignore[override]
@@ -74,6 +75,14 @@ class Commands(TyperGroup):
         if "structlog" in sys.modules:  # it takes long to import: a command that logs nothing need not wait for it
             set_up_logging(quiet=True)
         return found  # type: ignore[return-value]
+
+
+def _join_lines(command: TyperCommand | TyperGroup) -> None:
+    """Let a paragraph of help be one line, which the terminal breaks: the source breaks it elsewhere."""
+    paragraphs = (command.help or "").split("\n\n")
+    command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    for one in getattr(command, "commands", {}).values():
+        _join_lines(one)
 
 
 app = typer.Typer(

@@ -94,14 +94,30 @@ def parse_since(text: str, now: int) -> int:
     return int((said if said.tzinfo else said.replace(tzinfo=UTC)).timestamp())
 
 
+def parse_past(text: str, now: int) -> int:
+    """Read when something began, which has to be before now."""
+    began = parse_since(text, now)
+    if began >= now:
+        raise typer.BadParameter(f"{text!r} is not in the past", param_hint="--since")
+    return began
+
+
+_ECHO = 60
+"""Characters of what is no address that are said again: somebody may have pasted a whole rejection."""
+
+
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= _ECHO else f"{text[: _ECHO - 1]}…")
+
+
 def parse_network(text: str) -> Client:
     """Read an address or a network (192.0.2.0/24) of the command line."""
     try:
         return Client.from_text(text)
     except ValueError as error:
         if "host bits" in str(error):
-            raise typer.BadParameter(f"{text!r} has bits behind its prefix length") from None
-        raise typer.BadParameter(f"{text!r} is no address or network; write 192.0.2.1 or 192.0.2.0/24") from None
+            raise typer.BadParameter(f"{_quoted(text)} has bits behind its prefix length") from None
+        raise typer.BadParameter(f"{_quoted(text)} is no address or network; write 192.0.2.1 or 192.0.2.0/24") from None
 
 
 def parse_address(text: str) -> Client:
@@ -109,7 +125,7 @@ def parse_address(text: str) -> Client:
     try:
         client = Client.from_text(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no IPv4 or IPv6 address") from None
+        raise typer.BadParameter(f"{_quoted(text)} is no IPv4 or IPv6 address") from None
     if not client.is_address:
-        raise typer.BadParameter(f"{text!r} is a network; give one address")
+        raise typer.BadParameter(f"{_quoted(text)} is a network; give one address")
     return client

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from io import TextIOWrapper
@@ -25,7 +25,7 @@ if not UNICODE and isinstance(sys.stdout, TextIOWrapper):  # an arrow that canno
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Column, Table
+    from rich.table import Table
     from rich.text import Text
 
     console: Console
@@ -147,34 +147,16 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
-def print_table(made: Table) -> None:
-    """Print a table; where a terminal is too narrow for it, it breaks lines, but no address and no date."""
-    from rich.cells import cell_len
-    from rich.text import Text
+def print_table(made: Table, spare: Sequence[str] = ()) -> None:
+    """Print a table; where a terminal is too narrow for it, it breaks lines, but no address and no date.
+
+    Columns whose names are in `spare` are left out rather than break a word, the first of them first.
+    """
+    from repzone.cli.layout import lay_out
 
     console = _console()
-
-    def plain(cell: object) -> str:
-        return cell.plain if isinstance(cell, Text) else cell if isinstance(cell, str) else " " * _NARROW
-
-    def width(column: Column) -> int:
-        cells = [plain(cell) for cell in (column.header, *column.cells)]
-        widest = max(map(cell_len, cells))
-        if column.no_wrap:
-            return widest
-        column.min_width = max((len(word) for cell in cells for word in _ADDRESS.findall(cell)), default=0)
-        return max(column.min_width, min(widest, _NARROW))
-
-    needed = sum(map(width, made.columns)) + 2 * (len(made.columns) - 1)
-    if needed > console.width:
-        made.width = needed
+    lay_out(made, spare, console)
     console.print(made, crop=False)
-
-
-_NARROW = 12
-"""Columns whose cells may be broken in several lines, or are drawn, are not made narrower than this many characters."""
-
-_ADDRESS = re.compile(r"[0-9a-f.:/]{7,}")
 
 
 def table(*columns: str, title: str | None = None) -> Table:

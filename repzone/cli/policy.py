@@ -10,14 +10,14 @@ from rich.text import Text
 
 from repzone import shipped
 from repzone.cli.database import open_server
-from repzone.cli.options import ConfigOption, Output, OutputOption, parse_since
+from repzone.cli.options import ConfigOption, Output, OutputOption, parse_past
 from repzone.cli.output import console, counted, print_json, print_table, table, utc
 from repzone.cli.progress import event_bar
 from repzone.cli.simulated import print_objects, print_tables
 from repzone.cli.wall import clock
 from repzone.config import Settings, load, read_text
 from repzone.definitions import load_policy
-from repzone.errors import RepzoneError
+from repzone.errors import RepzoneError, UsageError
 from repzone.jobs import simulate as job
 from repzone.policy.rules import Policy, Rulebook, differences, parse, to_text
 from repzone.reasons import CATALOGUE, COUNTED
@@ -31,6 +31,10 @@ app = typer.Typer(
     no_args_is_help=True,
     help="What is punished how: the rules in force, and what others would do or would have done.",
 )
+FileArgument = Annotated[Path | None, typer.Argument(metavar="FILE", help="A policy file.", show_default=False)]
+PolicyOption = Annotated[
+    Path | None, typer.Option("--policy", metavar="FILE", help="The same, as an option.", show_default=False)
+]
 
 
 @app.command()
@@ -71,19 +75,19 @@ def show(
 
 @app.command()
 def check(
-    file: Annotated[
-        Path | None, typer.Argument(help="A policy file; else the configured one.", show_default=False)
-    ] = None,
+    file: FileArgument = None,
+    policy: PolicyOption = None,
     config: ConfigOption = None,
     output: OutputOption = Output.human,
 ) -> None:
-    """Check a policy file, and say what is different from the policy in force.
+    """Check a policy file, and say what is different from the policy in force. Without FILE it is the configured one.
 
     Exit code 78 when it is not valid.
 
     Example: repzone policy check new.toml
     """
     settings = load(config)
+    file = _one_of(file, policy)
     text, source = (read_text(file), str(file)) if file else load_policy(settings)
     new = parse(text, source)
     now = clock()
@@ -111,12 +115,8 @@ def check(
 
 @app.command()
 def simulate(
-    policy: Annotated[
-        Path | None,
-        typer.Option(
-            "--policy", metavar="FILE", help="The other policy; else those that were in force.", show_default=False
-        ),
-    ] = None,
+    file: FileArgument = None,
+    policy: PolicyOption = None,
     since: Annotated[str, typer.Option("--since", metavar="T", help="How far back: 30d, 4h, 2026-11-24.")] = "30d",
     config: ConfigOption = None,
     output: OutputOption = Output.human,
@@ -124,16 +124,15 @@ def simulate(
     """Replay what happened under another policy, and show who would have been listed differently.
 
     Nothing is written. Listings begun before that time stand as they are; releases, bans and exemptions are as they
-    were. Without --policy it is the policies that were in force: nothing should be different then.
+    were. Without FILE it is the policies that were in force: nothing should be different then.
 
     Example: repzone policy simulate --policy new.toml --since 30d
     """
     settings = load(config)
-    other = parse(read_text(policy), str(policy)) if policy else None
+    file = _one_of(file, policy)
+    other = parse(read_text(file), str(file)) if file else None
     now = clock()
-    start = parse_since(since, now)
-    if start >= now:
-        raise typer.BadParameter("is not in the past", param_hint="--since")
+    start = parse_past(since, now)
     with _opened(settings) as engine:
         _load_rulebook(engine)
         with event_bar() as progress:
@@ -142,6 +141,13 @@ def simulate(
         print_objects(outcome)
     else:
         print_tables(outcome)
+
+
+def _one_of(file: Path | None, policy: Path | None) -> Path | None:
+    """Give the file that was named in either way."""
+    if file and policy:
+        raise UsageError(f"name one policy file: {file} or {policy}")
+    return file or policy
 
 
 @contextmanager

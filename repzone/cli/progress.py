@@ -7,12 +7,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Column
 from rich.text import Text
 
 from repzone.cli.output import errors, plain
 from repzone.jobs import intake
 
-_DESCRIPTION = TextColumn("{task.description}", markup=False)  # a file may be called `[bold]` or `:skull:`
+
+class _Description(ProgressColumn):
+    """What is read or done, cut short where there is no room."""
+
+    def render(self, task: Task) -> Text:
+        """Write it as it is: a file may be called `[bold]` or `:skull:`."""
+        return Text(task.description, no_wrap=True, overflow="ellipsis")
 
 
 class _Speed(ProgressColumn):
@@ -27,7 +34,9 @@ class _Speed(ProgressColumn):
 @contextmanager
 def progress_bars() -> Iterator[intake.Progress]:
     """Give what shows the progress of each file that is read; of standard input the length is not known."""
-    columns = (_DESCRIPTION, BarColumn(), DownloadColumn(), _Speed(), TimeRemainingColumn())
+    # On a narrow terminal name and bar are shorter, and numbers keep to their line.
+    numbers = [kind(table_column=Column(no_wrap=True)) for kind in (DownloadColumn, _Speed, TimeRemainingColumn)]
+    columns = (_Description(), BarColumn(), *numbers)
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bars:
         tasks = {}
         before = {}
@@ -64,7 +73,7 @@ def lift_bar() -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def _count_bar(first: str, then: str, noun: str) -> Iterator[Callable[[int, int], None]]:
-    columns = (_DESCRIPTION, BarColumn(), TextColumn(f"{{task.completed:,.0f}} {noun}"))
+    columns = (_Description(), BarColumn(), TextColumn(f"{{task.completed:,.0f}} {noun}"))
     # What is written meanwhile goes where it should, not above the bar.
     with Progress(
         *columns, console=errors, transient=True, disable=not errors.is_terminal, redirect_stdout=False

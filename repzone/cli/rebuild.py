@@ -7,7 +7,7 @@ from rich.text import Text
 
 from repzone.cli.acting import act
 from repzone.cli.database import open_database
-from repzone.cli.options import ConfigOption, Output, OutputOption, YesOption, parse_since
+from repzone.cli.options import ConfigOption, Output, OutputOption, YesOption, parse_past
 from repzone.cli.output import console, counted, print_json, print_table, table, utc
 from repzone.cli.progress import event_bar
 from repzone.cli.wall import clock
@@ -39,9 +39,7 @@ def rebuild(
     """
     settings = load(config)
     now = clock()
-    start = parse_since(since, now)
-    if start >= now:
-        raise typer.BadParameter("is not in the past", param_hint="--since")
+    start = parse_past(since, now)
     with open_database(settings, clock, deciding=True) as engine, event_bar() as progress:
         done = act(now, "rebuild", f"since {utc(start)}", because) if yes else None
         outcome = job.run(engine, start, clock, done, progress)

@@ -10,7 +10,7 @@ from repzone.reasons import COUNTED
 from repzone.zone.texts import format_instant
 
 WORDS = {
-    "newly": "listed only then",
+    "newly": "newly listed",
     "more": "listed more often",
     "longer": "as often, for longer",
     "same": "the same",
@@ -67,7 +67,7 @@ def print_tables(outcome: Outcome) -> None:
         lost = f"Events are not kept for so long: this begins at {format_instant(outcome.since)}."
         console.print(lost, style="yellow")
     span = f"{format_instant(outcome.since)} to {format_instant(outcome.until)}"
-    console.print(f"{counted(outcome.events, 'event')}, {span}. Numbers are now → then.")
+    console.print(f"{counted(outcome.events, 'event')}, {span}. Numbers are old → new.")
     print_table(_categories(outcome))
     for kind in KINDS:
         if kind != "same" or outcome.kinds[kind]:
@@ -118,8 +118,8 @@ def _chart(outcome: Outcome) -> str:
     plotext.plot_size(width, 18)
     instants = outcome.active["old"].instants
     counts = {side: outcome.active[side].counts() for side in SIDES}
-    for side, label, colour, marker in (("old", "now", "blue", "."), ("new", "then", "red", "#")):
-        plotext.plot(list(instants), counts[side], label=label, color=colour, marker="braille" if terminal else marker)
+    for side, colour, marker in (("old", "blue", "."), ("new", "red", "#")):
+        plotext.plot(list(instants), counts[side], label=side, color=colour, marker="braille" if terminal else marker)
     parts = min(4, max(1, width // _TICK - 1))
     ticks = [instants[n * (len(instants) - 1) // parts] for n in range(parts + 1)]
     plotext.xticks(ticks, [utc(at)[:16].replace("T", " ") for at in ticks])

@@ -9,13 +9,14 @@ from rich.text import Text
 from repzone import __version__, shipped
 from repzone.cli.database import open_server
 from repzone.cli.options import ConfigOption, Output, OutputOption
-from repzone.cli.output import console, counted, plain, print_json, print_table, shown, table, utc
+from repzone.cli.output import console, counted, plain, print_indented, print_json, print_table, shown, table, utc
 from repzone.cli.wall import clock
 from repzone.config import EMBEDDED, Settings, load
 from repzone.definitions import load_zones
 from repzone.errors import ConfigError
 from repzone.fastpath import COMPILED
 from repzone.jobs.rotation import live_path
+from repzone.jobs.source import describe_ahead
 from repzone.store.engine import answering, require_current, schema
 from repzone.store.overview import Overview, Source, Standing, load_overview
 from repzone.zone.definition import Zone
@@ -94,6 +95,7 @@ def _print_objects(state: State) -> None:
                 "seen": utc(source.seen) if source.seen is not None else None,
                 "logged": utc(source.logged) if source.logged is not None else None,
                 "lag": source.lag(now),
+                "ahead": source.ahead(now),
                 "lines": source.lines,
                 "silent": standing == "silent",
                 "quiet": standing == "quiet",
@@ -130,21 +132,27 @@ def _print_sources(state: State) -> None:
     if not state.standings:
         console.print("No log was ever read.", style="red" if state.settings.logs else "")
         return
-    made = table("!host", "log", ">last read", "!newest line", ">lag", ">lines", "")
+    made = table("!host", "log", ">last read", "!newest line", ">lag", ">lines", "!")
     order: tuple[Standing, ...] = ("silent", "quiet", "fine", "once")
     for source, standing in sorted(state.standings.items(), key=lambda pair: order.index(pair[1])):
         made.add_row(*_source_row(source, standing, state.now))
-    print_table(made)
+    print_table(made, ("lines", "newest line"))
+    for source in state.standings:
+        if ahead := describe_ahead(source.newest, state.now):
+            print_indented(shown(f"{source.host} {source.path}: {ahead}", "bold red"), 0)
 
 
 def _source_row(source: Source, standing: Standing, now: int) -> tuple[str | Text, ...]:
     style = STYLES[standing]
     lag = source.lag(now)
     read = f"{format_left(max(0, now - source.seen))} ago" if source.seen is not None else "never"
+    ahead = source.ahead(now)
+    logged = source.newest if ahead else source.logged
+    behind = format_left(lag) if lag is not None and standing != "once" else ""
     return (
         *(shown(source.host), shown(source.path), Text("now" if source.held else read, style=style)),
-        format_instant(source.logged) if source.logged is not None else "",
-        format_left(lag) if lag is not None and standing != "once" else "",
+        format_instant(logged) if logged is not None else "",
+        Text("ahead", style="bold red") if ahead else behind,
         *(f"{source.lines:,}", Text("" if standing == "fine" else standing, style=style)),
     )
 

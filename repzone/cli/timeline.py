@@ -214,7 +214,7 @@ def _print_events(told: Told) -> None:
         made = table("  reason", ">offences", "!first", "!last")
         for reason, seen in dossier.reasons.items():
             made.add_row(f"  {reason}", f"{seen.count:,}", format_instant(seen.first), format_instant(seen.last))
-        print_table(made)
+        print_table(made, ("first",))
         _head("Its last events")
         _print_lines(dossier.events, told)
     else:
@@ -224,11 +224,14 @@ def _print_events(told: Told) -> None:
     console.print(f"Refused because it was listed: {counted(dossier.hits, 'mail')}.", soft_wrap=True)
 
 
+_VAIN: Mapping[str, str] = {"late": "read after a later listing was decided"}
+
+
 def _print_lines(lines: Iterable[Line], told: Told, indent: int = 2) -> None:
     """Print events, those that tell the same one after the other as one."""
 
     def kind(line: Line) -> tuple[object, ...]:
-        return line.client, line.reason, told.dossier.why_vain(line), line.component, line.detail
+        return line.client, line.reason, told.dossier.why_vain(line), line.at > told.now, line.component, line.detail
 
     for _, same in groupby(lines, key=kind):
         alike = list(same)
@@ -236,7 +239,9 @@ def _print_lines(lines: Iterable[Line], told: Told, indent: int = 2) -> None:
         who = "" if line.client == told.dossier.client else f"{line.client}  "
         often = f" x {count:,}" if count > 1 else ""
         why = told.dossier.why_vain(line)
-        vain = f" ({why}: counts for nothing)" if why else ""
+        vain = f" ({_VAIN.get(why, why)}: counts for nothing)" if why else ""
+        if not why and line.at > told.now:
+            vain = f" (ahead: counts from {format_instant(alike[-1].at)})"
         said = f"  {plain(line.component)}: {plain(line.detail)}" if line.detail else ""
         text = Text.assemble(f"{who}{line.reason}{often}{vain}", (said, "dim"))
         print_indented(text, indent, f"{format_instant(line.at):23}")

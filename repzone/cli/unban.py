@@ -17,7 +17,7 @@ from repzone.cli.options import (
     YesOption,
     complete_reason,
     parse_network,
-    parse_since,
+    parse_past,
 )
 from repzone.cli.output import console, counted, print_json, utc
 from repzone.cli.wall import clock
@@ -80,7 +80,7 @@ def unban(
             raise UsageError("--reason and --source choose with --since; --because says why you do it")
         _one(parse_network(address), category, because, config, output, false_positive=false_positive)
         return
-    began = parse_since(since or "", clock())
+    began = parse_past(since or "", clock())
     choice = Choice(category=category, since=began, reason=_know_reason(reason), ended=false_positive)
     _many(choice, source, because, config, output, yes=yes)
 

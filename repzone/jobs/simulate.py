@@ -29,7 +29,7 @@ SIDES = ("old", "new")
 
 Kind = Literal["newly", "more", "longer", "same", "shorter", "fewer", "never"]
 KINDS: tuple[Kind, ...] = ("newly", "more", "longer", "same", "shorter", "fewer", "never")
-"""What becomes of a client: listed only then; more listings; as many for a longer time; and so on."""
+"""What becomes of a client: newly listed; more listings; as many for a longer time; and so on."""
 
 MOST = 20
 """So many of the clients that change most are named."""

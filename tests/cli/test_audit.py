@@ -34,6 +34,17 @@ def test_what_the_configuration_exempts_is_an_act_too(run: Run) -> None:
     assert (act["author"], act["verb"], act["details"]["added"]) == ("own_networks", "configure", ["192.0.2.0/24"])
 
 
+def test_details_are_written_as_other_commands_write_them(run: Run) -> None:
+    run("ban", "192.0.2.1", "--reason", "floods us", "--for", "4h")
+    until = run("listings", "-o", "json").objects[0]["expires"].replace("T", " ").replace(":00Z", "").replace("Z", "")
+    run("unban", "192.0.2.1", "--false-positive")
+    run("listings", REPZONE_OWN_NETWORKS="192.0.2.0/28,192.0.2.32/28")
+    shown = run("audit").out
+    assert "listings: manual 1; false positive\n" in shown
+    assert f"until {until} UTC " in shown
+    assert "added: 192.0.2.0/28, 192.0.2.32/28\n" in shown
+
+
 def test_no_address_is_broken_however_narrow_the_terminal(run: Run) -> None:
     addresses = ["203.0.113.201", "2001:db8:1234:5678::/64", "2001:db8:ffff:1234:5678:9abc:def0:1234"]
     for address in addresses:

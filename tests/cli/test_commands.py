@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 from tests.cli.conftest import Run
@@ -28,6 +29,15 @@ def offences(client: str, number: int, minutes: int = 5) -> str:
 def test_version_says_its_number(run_bare: Run) -> None:
     assert run_bare("version").out.startswith("repzone 0.")
     assert run_bare("version", "-o", "json").objects[0]["version"]
+
+
+def test_help_breaks_lines_where_the_terminal_does(run_bare: Run) -> None:
+    for words in (("unban",), ("held", "release"), ("policy", "simulate")):
+        lines = run_bare(*words, "--help", COLUMNS="60").out.splitlines()
+        told = lines[: next(number for number, line in enumerate(lines) if "Example:" in line)]
+        for before, after in pairwise(told):
+            first, *_ = (*after.split(), "")
+            assert not first or not before.strip() or len(f"{before.rstrip()} {first}") > 59, before
 
 
 def test_parse_prints_one_object_an_offence_and_needs_no_database(run_bare: Run) -> None:
@@ -100,7 +110,7 @@ def test_calculate_decides_what_ingest_was_told_to_leave(run: Run, tmp_path: Pat
     run("ingest", "--no-calculate", "mail.log")
     assert run("listings", "-o", "json").objects == []
     assert run("calculate", "--dry-run", "-o", "json").objects == [
-        {"clients": 1, "listings": {"errors": 1}, "dry_run": True}
+        {"clients": 1, "listings": {"errors": 1}, "ended": 0, "dry_run": True}
     ]
     assert "1 listing begins: errors 1." in run("calculate").out
 

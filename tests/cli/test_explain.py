@@ -18,6 +18,7 @@ from repzone.store.exemptions import load_exemptions
 from repzone.store.policies import load_rulebook
 from repzone.store.positions import open_source
 from repzone.store.traffic import add_traffic
+from repzone.zone.texts import format_instant
 from tests.cli.conftest import Run
 from tests.cli.hostile import WORDS, is_harmless
 from tests.store.samples import DAY, HOUR, add_exemptions, add_listings, add_policy, add_spared, execute
@@ -49,8 +50,8 @@ def ready(engine: Engine, tmp_path: Path) -> Engine:
     return engine
 
 
-def told(run: Run, address: str = "192.0.2.7", *words: str) -> str:
-    done = run("explain", address, *words)
+def told(run: Run, address: str = "192.0.2.7", *words: str, **variables: str) -> str:
+    done = run("explain", address, *words, **variables)
     assert (done.code, done.err) == (0, "")
     return done.out
 
@@ -251,3 +252,28 @@ def test_a_network_that_is_not_listed_as_a_whole_names_the_way_to_those_inside(r
     assert "offence" not in text
     assert "Inside it: 1 listing; see `repzone listings --all --network 192.0.2.0/24`." in text
     assert run("explain", "192.0.2.0/24", "-o", "json").objects[0]["inside"] == 1
+
+
+def test_what_a_clock_wrote_that_is_ahead_is_told_with_the_instant_from_which_it_counts(
+    run: Run, ready: Engine
+) -> None:
+    store(ready, *offences(3, -5 * HOUR), *offences(2))
+    text = told(run)
+    assert "2 of 10 points in the last hour" in text
+    assert f"unknown_recipient x 3 (ahead: counts from {format_instant(NOW + 5 * HOUR)})  postfix" in text
+    assert "unknown_recipient x 2  postfix" in text
+
+
+def test_what_was_read_too_late_is_told_to_count_for_nothing(run: Run, ready: Engine) -> None:
+    store(ready, *offences(12))
+    run("calculate")
+    store(ready, *offences(3, HOUR))
+    assert "unknown_recipient x 3 (read after a later listing was decided: counts for nothing)" in told(
+        run, "192.0.2.7", "--limit", "20"
+    )
+
+
+def test_where_a_terminal_is_narrow_no_reason_is_broken(run: Run, ready: Engine) -> None:
+    store(ready, *offences(3))
+    text = told(run, COLUMNS="60")
+    assert re.search(r"\n  unknown_recipient +3  2\d{3}-\d\d-\d\d \d\d:\d\d(:\d\d)? UTC *\n", text)

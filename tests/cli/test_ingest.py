@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -106,3 +109,36 @@ def test_input_of_another_format_is_said(run: Run, tmp_path: Path) -> None:
     done = run("ingest", "mails.jsonl")
     assert "mails.jsonl: 1 of 1 lines are of no known form; is this a mail log, or should --format say" in done.err
     assert "1 line, 0 skipped, 1 of no known form." in run("parse", "mails.jsonl").err
+
+
+@pytest.fixture
+def rotated(tmp_path: Path) -> Path:
+    """A log with three rotated files, as logrotate leaves them, one of them empty; none was ever read."""
+    log = tmp_path / "mail.log"
+    for days, name in ((0, "mail.log"), (1, "mail.log.1"), (2, "mail.log.2"), (3, "mail.log.3.gz")):
+        text = offences("192.0.2.7", 12, minutes=days * 1440 + 5).encode() if name != "mail.log.2" else b""
+        path = log.with_name(name)
+        path.write_bytes(gzip.compress(text) if days == 3 else text)
+        os.utime(path, (time.time() - days * 86400,) * 2)  # noqa: TID251
+    return log
+
+
+def test_the_first_reading_of_a_log_says_which_rotated_files_it_leaves_out_once(run: Run, rotated: Path) -> None:
+    said = "mail.log: mail.log.3.gz, mail.log.1 beside it were not read: "
+    assert said in run("ingest", "mail.log").err
+    assert run("ingest", "mail.log").err == ""
+
+
+@pytest.mark.parametrize(
+    "words", [("mail.log.3.gz", "mail.log.1", "mail.log"), ("mail.log", "mail.log.1", "mail.log.3.gz")]
+)
+def test_rotated_files_that_are_read_in_one_command_with_the_log_are_left_out_by_nobody(
+    run: Run, rotated: Path, words: tuple[str, ...]
+) -> None:
+    done = run("ingest", *words, "-o", "json")
+    assert (done.err, done.objects[-1]["listings"], done.objects[-1]["ended"]) == ("", {"errors": 3}, 2)
+
+
+def test_of_listings_that_an_old_log_gives_it_is_said_how_many_have_ended(run: Run, rotated: Path) -> None:
+    done = run("ingest", "mail.log.1", "mail.log")
+    assert "Decided for 1 client: 2 listings begin: errors 2 (1 of them ended already)." in done.out

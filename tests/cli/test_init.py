@@ -51,6 +51,7 @@ def test_networks_that_main_cf_lets_relay_become_own_networks(run: Run, postfix:
 def test_without_networks_of_its_own_in_main_cf_nothing_is_taken_over(run: Run, postfix: Path) -> None:
     (done,) = run("init", "-o", "json", MAIL_CONFIG=str(postfix)).objects
     assert done["own_networks"] == []
+    assert f"Wrote nothing: what is in {postfix.parent} stays as it is." in run("init").out
     assert "\nown_networks = []" in (postfix.parent / "repzone.toml").read_text()
 
 

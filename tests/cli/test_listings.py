@@ -7,7 +7,7 @@ import time
 import pytest
 
 from repzone.cli.listings import PAGE
-from repzone.model import Client, Exemption, Listing
+from repzone.model import Client, Exemption, Listing, State
 from repzone.store.engine import Engine
 from tests.cli.conftest import Run
 from tests.cli.hostile import WORDS, is_harmless
@@ -48,12 +48,35 @@ def test_every_filter_can_be_given_and_all_of_them_hold(run: Run, filled: Engine
     assert clients(run, "--all", "--limit", "2") == ["2001:db8:1:2::/64", "192.0.2.2"]
 
 
+@pytest.mark.parametrize(
+    ("columns", "names"),
+    [
+        (110, ["client", "category", "offence", "until", "left", "state", "reasons"]),
+        (80, ["client", "category", "until", "state", "reasons"]),
+        (60, ["client", "category", "until", "state"]),
+    ],
+)
+@pytest.mark.parametrize("words", [("listings",), ("held", "list")], ids=" ".join)
+def test_the_table_fits_a_terminal_and_breaks_no_word(
+    run: Run, engine: Engine, words: tuple[str, ...], columns: int, names: list[str]
+) -> None:
+    reasons = {"recipient_rejected": 4, "auth_not_offered": 12}
+    state: State = "active" if words == ("listings",) else "held"
+    began = NOW - NOW % 60 - 7  # at no whole minute, so that each instant has its seconds
+    add_listings(engine, Listing(C("2001:db8:1:2::/64"), "errors", 3, began, began + 11 * HOUR, state, reasons))
+    shown = run(*words, COLUMNS=str(columns)).out
+    assert shown.splitlines()[0].split() == [name for name in names if state == "active" or name != "state"]
+    assert max(map(len, shown.splitlines())) <= columns
+    assert ("recipient_rejected" in shown) == ("reasons" in names)
+
+
 def test_people_see_a_table_and_how_many_there_are(run: Run, filled: Engine) -> None:
     lines = run("listings", "--network", "192.0.2.0/24", "--sort", "client").out.splitlines()
     assert lines[0].split() == ["client", "category", "offence", "began", "until", "left", "state", "reasons"]
     assert lines[1].startswith("192.0.2.1  errors ")
     assert lines[1].rstrip().endswith("active  vrfy_expn 1,200, timeout 9")
     assert lines[-1] == "2 listings now."
+    assert run("listings", "--state", "held", COLUMNS="60").out.split()[:4] == ["client", "category", "until", "state"]
     assert run("listings", "--all").out.splitlines()[-1] == "5 listings."
     assert run("listings", "--limit", "1").out.splitlines()[-1] == (
         "The first 1 of 3 listings now; --limit shows more, -o json all."

@@ -89,14 +89,28 @@ def test_check_says_what_a_file_would_change(month: Run) -> None:
         ("categories.auth.shadow", "false", "true"),
     }
     assert "5 keys would change" in month("policy", "check", "strict.toml").out
+    assert month("policy", "check", "--policy", "strict.toml", "-o", "json").out == checked.out
+
+
+def test_the_words_of_a_comparison_are_not_broken(month: Run) -> None:
+    lines = month("policy", "check", "strict.toml", COLUMNS="60").out.splitlines()
+    assert {"categories.errors.threshold", "categories.errors.max_clean"} <= {line.split(" ")[0] for line in lines}
+
+
+def test_a_policy_file_is_named_once(month: Run) -> None:
+    for command in ("check", "simulate"):
+        done = month("policy", command, "strict.toml", "--policy", "policy.toml")
+        assert (done.code, "name one policy file: strict.toml or policy.toml" in done.err) == (2, True)
+    simulated = [month("policy", "simulate", *words, "-o", "json") for words in (("s.toml",), ("--policy", "s.toml"))]
+    assert [done.code for done in simulated] == [78, 78]
 
 
 def test_a_policy_that_is_not_valid_is_refused_with_file_and_key(run: Run, tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("[categories.errors]\nthreshold = 0")
-    for command in (("check", "bad.toml"), ("simulate", "--policy", "bad.toml")):
+    for command in (("check", "bad.toml"), ("check", "--policy", "bad.toml"), ("simulate", "--policy", "bad.toml")):
         done = run("policy", *command)
         assert done.code == 78
-        assert "bad.toml: categories.errors.threshold" in done.err
+        assert "bad.toml: line 2: categories.errors.threshold" in done.err
 
 
 def test_before_anything_was_in_force_that_is_said(run: Run) -> None:
@@ -114,7 +128,8 @@ def test_simulate_shows_who_would_be_listed_differently_and_writes_nothing(month
     before = counts()
     done = month("policy", "simulate", "--policy", "strict.toml", "--since", "3d")
     assert done.code == 0, done.err
-    assert "192.0.2.3  listed only then" in done.out
+    assert "192.0.2.3  newly listed" in done.out
+    assert "Numbers are old → new." in done.out
     assert "192.0.2.2  not listed any more" in done.out
     assert "24 events" in done.out
     assert "┤" in done.out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from repzone.store.waits import add_waits, settle_waits
 from repzone.zone.texts import format_instant
 from tests.cli.conftest import Run, runner
 from tests.cli.hostile import WORDS, is_harmless
+from tests.cli.test_commands import offences
 from tests.store.samples import execute
 
 CLIENT = Client.from_text("192.0.2.7")
@@ -147,3 +149,32 @@ def test_a_database_that_is_down_is_exit_code_3(run: Run) -> None:
     done = run("status", REPZONE_DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
     assert (done.code, done.out) == (3, "")
     assert len(done.err.splitlines()) == 1
+
+
+def test_a_log_whose_clock_is_ahead_is_said_wherever_it_is_looked_at(run: Run, tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    log.write_text(offences("192.0.2.7", 12, minutes=-310))
+    newest = format_instant(int(datetime.fromisoformat(log.read_text().split()[0]).timestamp()))
+    said = rf"a\.log: its newest line is 5 h \d+ min ahead \({newest}\), and counts for nothing before: is `timezone`"
+    done = run("ingest", "a.log")
+    assert re.search(said, done.err)
+    assert done.out.splitlines()[1].endswith(" ahead")
+    assert "Decided for 0 clients" in done.out
+    run("ingest", "a.log")  # there is nothing new in it: its clock is ahead all the same
+    row, told = (line for line in run("status").out.splitlines() if "a.log" in line)
+    assert re.search(rf" {newest}  +ahead  +12\b", row)
+    assert re.search(said, told)
+    assert 18_500 < run("status", "-o", "json").objects[2]["ahead"] <= 18_600
+    with log.open("a") as file:
+        file.write(offences("192.0.2.7", 1))
+    assert run("ingest", "a.log").err == ""
+    assert "ahead" not in run("status").out
+
+
+def test_where_a_terminal_is_narrow_columns_go_before_a_path_is_broken(run: Run, filled: Engine) -> None:
+    wide, narrow = (run("status", COLUMNS=columns).out for columns in ("100", "60"))
+    for path in ("/var/log/mail.log", "/var/log/never.log", "/var/log/[mail].log", "/tmp/once.log"):
+        assert path in wide
+        assert path in narrow
+    assert ("newest line" in wide, "newest line" in narrow) == (True, False)
+    assert max(map(len, narrow.splitlines()[3:9])) <= 60

@@ -74,7 +74,7 @@ class PolicyRoom:
 
 
 WORDS = {
-    "newly": "listed only then",
+    "newly": "newly listed",
     "more": "listed more often",
     "longer": "as often, for longer",
     "same": "the same",
