@@ -41,7 +41,7 @@ def unban(
     because: Annotated[str, typer.Option("--because", metavar="TEXT", help="Why, for `repzone audit`.")] = "",
     since: Annotated[
         str | None,
-        typer.Option("--since", metavar="T", help="Without IP: all begun since then (2h, 2026-11-24T08:00Z)."),
+        typer.Option("--since", metavar="T", help="All begun since then, of IP or of anybody (2h, 2026-11-24T08:00Z)."),
     ] = None,
     reason: Annotated[
         str | None,
@@ -64,25 +64,28 @@ def unban(
     Offences from this second on count again, older ones never. With --false-positive it is as if the listing had
     never been: the next one is not longer for it.
 
-    Many are only shown until --yes. With --false-positive those are taken back too that have ended meanwhile. Bans by
-    hand are left alone unless --category manual names them.
+    What --since means is only shown until --yes; with --false-positive it takes back those too that have ended
+    meanwhile. Bans by hand of anybody are left alone unless --category manual names them.
 
     Exit code 1 when only a network around the address is listed.
 
     Example: repzone unban 192.0.2.1 --false-positive --because "our customer, mailbox cleaned"
 
+    Example: repzone unban 192.0.2.1 --since 3d --false-positive --yes
+
     Example: repzone unban --since 2h --category auth --source /var/log/mail.log --false-positive --yes
     """
-    if (address is None) == (since is None):
-        raise UsageError("name an address, or with --since when the listings began; see `repzone unban --help`")
-    if address is not None:
-        if reason or source:
-            raise UsageError("--reason and --source choose with --since; --because says why you do it")
-        _one(parse_network(address), category, because, config, output, false_positive=false_positive)
+    client = parse_network(address) if address is not None else None
+    if since is not None:
+        began = parse_past(since, clock())
+        choice = Choice(category=category, since=began, reason=_know_reason(reason), ended=false_positive)
+        _many(client, choice, source, because, config, output, yes=yes)
         return
-    began = parse_past(since or "", clock())
-    choice = Choice(category=category, since=began, reason=_know_reason(reason), ended=false_positive)
-    _many(choice, source, because, config, output, yes=yes)
+    if client is None:
+        raise UsageError("name an address, or with --since when the listings began; see `repzone unban --help`")
+    if reason or source:
+        raise UsageError("--reason and --source choose with --since; --because says why you do it")
+    _one(client, category, because, config, output, false_positive=false_positive)
 
 
 def _know_reason(reason: str | None) -> str | None:
@@ -95,12 +98,15 @@ def _know_reason(reason: str | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
-    """What was ended of a client, networks around it that are still listed, and listings inside it."""
+    """What was ended of a client, networks around it that are still listed, listings inside it, and the last listing
+    that had ended before.
+    """
 
     client: Client
     listings: Sequence[Listing]
     wider: Sequence[Listing]
     inside: int
+    before: Listing | None
 
 
 def _one(
@@ -114,18 +120,16 @@ def _one(
 ) -> None:
     with acting(config) as (connection, now):
         keys = keys_of(connection, client)
-        listed = [
-            one
-            for one in find_listings(connection, now, everything=True, category=category, client=client)
-            if one.state in ("active", "held") and now < one.expires
-        ]
+        found = find_listings(connection, now, everything=True, category=category, client=client)
+        listed = [one for one in found if one.state in ("active", "held") and now < one.expires]
+        past = [one for one in found if one.client in keys and one.state_at(now) in ("expired", "released")]
         mine = [one for one in listed if one.client in keys]
         around = [one for one in listed if one.client not in keys and one.state == "active"]
         if mine:
             done = act(now, "unban", client, because)
             store_unban(connection, Choice(keys, category), done, false_positive=false_positive)
         inside = 0 if mine else count_listings(connection, Wanted(network=client, category=category), now)
-    ended = _Ended(client, mine, around, inside)
+    ended = _Ended(client, mine, around, inside, max(past, key=lambda one: one.began, default=None))
     if output is Output.json:
         state: State = "reversed" if false_positive else "released"
         fields = [listing_fields(replace(one, state=state, expires=max(one.began, now)), now) for one in mine]
@@ -157,18 +161,35 @@ def _print_one(ended: _Ended, *, false_positive: bool) -> None:
         )
     if not ended.listings and not ended.wider:
         console.print(f"{client} is not listed.")
+        if ended.before is not None and false_positive:
+            command = f"repzone unban {client} --since {utc(ended.before.began)} --false-positive"
+            console.print(
+                f"It was, for {ended.before.category}, until {format_instant(ended.before.expires)}: "
+                f"`{command}` takes that back.",
+                soft_wrap=True,
+            )
         if ended.inside:
             inside = counted(ended.inside, "listing")
             console.print(f"Inside it there {'is' if ended.inside == 1 else 'are'} {inside}.", end=" ")
             console.print(f"See `repzone listings --network {client}`.", soft_wrap=True)
 
 
-def _many(choice: Choice, source: str | None, because: str, config: Path | None, output: Output, *, yes: bool) -> None:
+def _many(
+    client: Client | None,
+    choice: Choice,
+    source: str | None,
+    because: str,
+    config: Path | None,
+    output: Output,
+    *,
+    yes: bool,
+) -> None:
     with acting(config) if yes else looking(load(config)) as (connection, now):
-        choice = _of_source(connection, choice, source)
+        keys = None if client is None else keys_of(connection, client)
+        choice = replace(_of_source(connection, choice, source), keys=keys)
         found = preview(connection, choice, now)
         if yes:
-            done = act(now, "unban", _subject(choice, source), because)
+            done = act(now, "unban", _subject(client, choice, source), because)
             store_unban(connection, choice, done, false_positive=choice.ended)
     if output is Output.json:
         numbers = {"listings": dict(found.running), "held": found.held, "ended": found.ended}
@@ -181,10 +202,10 @@ def _of_source(connection: Connection, choice: Choice, source: str | None) -> Ch
     return choice if source is None else replace(choice, sources=find_sources(connection, source))
 
 
-def _subject(choice: Choice, source: str | None) -> str:
+def _subject(client: Client | None, choice: Choice, source: str | None) -> str:
     """Write what listings were chosen by."""
     named = {"category": choice.category, "reason": choice.reason, "source": source}
-    since = f"listings since {utc(choice.since or 0)}"
+    since = f"{f'{client}, ' if client else ''}listings since {utc(choice.since or 0)}"
     return ", ".join([since, *(f"{name} {value}" for name, value in named.items() if value)])
 
 

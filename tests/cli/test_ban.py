@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from pathlib import Path
 
@@ -38,6 +39,23 @@ def test_an_ipv6_address_is_banned_and_unbanned_as_its_network(run: Run) -> None
     (done,) = run("unban", "2001:db8:1:2::77", "-o", "json").objects
     assert [one["client"] for one in done["ended"]] == ["2001:db8:1:2::/64"]
     assert done["ended"][0]["state"] == "released"
+
+
+def test_a_false_positive_that_has_ended_is_taken_back_as_the_command_says(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_text(offences("192.0.2.1", 12, minutes=300) + offences("192.0.2.2", 12, minutes=290))
+    run("ingest", "a.log")
+    assert run("unban", "192.0.2.1").out == "192.0.2.1 is not listed.\n"
+    told = run("unban", "192.0.2.1", "--false-positive").out
+    (words,) = re.findall("`repzone (unban .*)` takes that back", told)
+    shown = run(*words.split())
+    assert "Would take back 1 listing that had ended." in shown.out
+    assert "Clients, the last first: 192.0.2.1." in shown.out
+    assert run(*words.split(), "--yes", "--because", "a partner").code == 0
+    assert {one["client"]: one["state"] for one in run("listings", "--all", "-o", "json").objects} == {
+        **{"192.0.2.1": "reversed", "192.0.2.2": "expired"},
+    }
+    (act,) = run("audit", "-o", "json").objects
+    assert act["subject"].startswith("192.0.2.1, listings since ")
 
 
 @pytest.mark.parametrize(
@@ -99,7 +117,6 @@ def test_many_are_only_shown_until_yes_and_then_ended_as_one_act(run_process: Ru
     ("words", "code", "said"),
     [
         ([], 2, "name an address, or with --since when the listings began"),
-        (["192.0.2.1", "--since", "1d"], 2, "name an address, or with --since when the listings began"),
         (["192.0.2.1", "--reason", "our customer"], 2, "--because says why you do it"),
         (["--since", "1d", "--reason", "auth_faild"], 2, "there is no reason 'auth_faild'; write auth_failed"),
         (["--since", "1d", "--reason", "our customer"], 2, "--because says why you do it"),
