@@ -227,6 +227,15 @@ def test_what_is_wrong_stands_before_everything_else(stage: Stage) -> None:
     assert page.index("bl.example.net is paused") < page.index("listed now")
 
 
+def test_a_log_whose_clock_is_ahead_is_named(stage: Stage) -> None:
+    offend(stage.engine, "192.0.2.1", "a line")
+    with stage.engine.begin() as connection:
+        state = f"jsonb_build_object('newest', {NOW + 5 * HOUR})"
+        connection.exec_driver_sql(f"UPDATE source SET state = {state}, seen = to_timestamp({NOW})")  # noqa: S608
+    page = stage.browser().get("/").text
+    assert ":/var/log/mail.log is 5\u00a0h ahead</strong>: its newest line" in page
+
+
 def test_what_the_blocked_sender_sees_is_the_page_of_an_address(engine: Engine, tmp_path: Path) -> None:
     add_policy(engine)
     (tmp_path / "zones").mkdir()
