@@ -1,7 +1,6 @@
 """`repzone audit`: who did what by hand, when and why."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -12,7 +11,7 @@ from repzone.cli.output import console, print_json, print_table, shown, table, u
 from repzone.cli.wall import clock
 from repzone.config import load
 from repzone.store.acts import Act, load_acts
-from repzone.zone.texts import format_instant
+from repzone.zone.texts import format_details, format_instant
 
 
 def audit(
@@ -47,23 +46,7 @@ def _print(acts: Sequence[Act], began: int) -> None:
     made = table("!when", "who", "what", "why", "details")
     for one in acts:
         what = shown(f"{one.verb} {one.subject}")
-        made.add_row(format_instant(one.at), shown(one.author), what, shown(one.reason), shown(_details(one.details)))
+        made.add_row(
+            format_instant(one.at), shown(one.author), what, shown(one.reason), shown(format_details(one.details))
+        )
     print_table(made)
-
-
-def _details(details: Mapping[str, object]) -> str:
-    """Write what is known of an act beside its subject, without what is nothing."""
-    return "; ".join(_detail(name.replace("_", " "), value) for name, value in details.items() if value)
-
-
-def _detail(name: str, value: object) -> str:
-    """Write one detail as other commands do: `listings: spam 1, errors 2`, `until 2026-11-30 11:25 UTC`."""
-    if value is True:
-        return name
-    if isinstance(value, Mapping):
-        return f"{name}: {', '.join(f'{key} {number:,}' for key, number in value.items())}"
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return f"{name}: {', '.join(map(str, value))}"
-    if name == "until":
-        return f"{name} {format_instant(int(datetime.fromisoformat(str(value)).timestamp()))}"
-    return f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}"

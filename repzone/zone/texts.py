@@ -4,7 +4,7 @@ RFC 1035 §3.3.14. Nothing from a log reaches it: the fields are made from numbe
 """
 
 import string
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -133,3 +133,21 @@ def format_span(seconds: int) -> str:
         return f"{seconds} s"
     parts = [(days, "d"), (hours, "h"), (0 if days else minutes, "min")]
     return " ".join(f"{number} {unit}" for number, unit in parts if number)
+
+
+def format_details(details: Mapping[str, object]) -> str:
+    """Write what is known of an act beside its subject, without what is nothing."""
+    return "; ".join(_detail(name.replace("_", " "), value) for name, value in details.items() if value)
+
+
+def _detail(name: str, value: object) -> str:
+    """Write one detail as other commands do: `listings: spam 1, errors 2`, `until 2026-11-30 11:25 UTC`."""
+    if value is True:
+        return name
+    if isinstance(value, Mapping):
+        return f"{name}: {', '.join(f'{key} {number:,}' for key, number in value.items())}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return f"{name}: {', '.join(map(str, value))}"
+    if name == "until":
+        return f"{name} {format_instant(int(datetime.fromisoformat(str(value)).timestamp()))}"
+    return f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}"

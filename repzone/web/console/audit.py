@@ -1,6 +1,5 @@
 """The audit, page by page: who did what, when and why."""
 
-from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -8,6 +7,7 @@ from starlette.requests import Request
 from repzone.store.journal import load_journal
 from repzone.web.console.access import Person
 from repzone.web.console.desk import Desk, View
+from repzone.zone.texts import format_details
 
 
 async def show(desk: Desk, request: Request, person: Person) -> View:
@@ -19,20 +19,7 @@ async def show(desk: Desk, request: Request, person: Person) -> View:
         "older": _link("before", entries[-1].act.at, entries[-1].id) if entries and journal.older else "",
         "newer": _link("after", entries[0].act.at, entries[0].id) if entries and journal.newer else "",
     }
-    return View("audit.html", {"entries": entries, "details": details, **links}, [one.act for one in entries])
-
-
-def details(known: Mapping[str, object]) -> str:
-    """Write what is known of an act beside its subject, without what is nothing."""
-    return ", ".join(f"{name} {_value(value)}" for name, value in known.items() if value)
-
-
-def _value(value: object) -> str:
-    if isinstance(value, Mapping):
-        return " ".join(f"{name} {number}" for name, number in value.items())
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return " ".join(map(str, value))
-    return "yes" if value is True else str(value)
+    return View("audit.html", {"entries": entries, "details": format_details, **links}, [one.act for one in entries])
 
 
 def _link(way: str, at: int, number: int) -> str:
