@@ -10,29 +10,38 @@ from collections.abc import Callable
 
 import pytest
 
-from repzone.jobs import calculate
+from repzone.jobs import calculate, rebuild, sweep
 from repzone.jobs.batch import Batch
 from repzone.jobs.batch import store as store_batch
 from repzone.model import Client, Event
 from repzone.store.acts import Act
 from repzone.store.engine import Engine
 from repzone.store.exemptions import add_exemptions, end_exemption, store_own_networks
+from repzone.store.held import drop_held, release_held
 from repzone.store.locks import lock_acts
 from repzone.store.manual import Choice, unban
 from repzone.store.policies import load_policy
 from repzone.store.positions import open_source
-from tests.jobs.histories import POLICIES, SHORT, START, both
+from tests.jobs.histories import START, both
 from tests.store.acts import join
 
 SOAK = os.environ.get("REPZONE_SOAK") == "1"
 CROWDS, SECONDS = (10, 15) if SOAK else (1, 4)
-SPEED = 3
+SPEED = 5
 """Seconds of the crowd's clock in one of ours."""
 
 ADDRESSES = [
     *(f"192.0.2.{host}" for host in range(1, 5)),
     *(f"2001:db8:1:{net}::{host}" for net in (1, 2) for host in (1, 2, 3)),
 ]
+BRIEF = '[categories.errors]\nthreshold = 6\nwindow = "20s"\ndurations = ["3s", "5s", "9s"]\n'
+POLICIES = (
+    BRIEF,
+    BRIEF + 'max_clean = 2\n[categories.auth]\nmax_clean = 1\nthreshold = 2\ndurations = ["4s"]',
+    'offence_memory = "3h"\nbrake_listings = 1\n' + BRIEF,
+    'ipv6_prefix = 48\n[categories.errors]\nthreshold = 8\nwindow = "4h"\ndurations = ["40s"]',
+    "ipv6_prefix = 128\n" + BRIEF + "shadow = true\n[categories.auth]\nthreshold = 2",
+)
 NETWORKS = ("192.0.2.1", "192.0.2.0/30", "2001:db8:1:1::1", "2001:db8:1:2::/64", "2001:db8:1::/48")
 
 
@@ -46,7 +55,7 @@ class Crowd:
         self.done = threading.Event()
         self.faults: list[BaseException] = []
         with engine.begin() as connection:
-            load_policy(connection, SHORT, "policy.toml", START)
+            load_policy(connection, BRIEF, "policy.toml", START)
             self.source = open_source(connection, "mx", "/var/log/mail.log")
 
     def clock(self) -> int:
@@ -60,6 +69,7 @@ class Crowd:
         work: list[tuple[Callable[[random.Random], None], float]] = [
             *((self.ingest, 0.05), (self.ingest, 0.05), (self.calculate, 0.05), (self.calculate, 0.05)),
             *((self.exempt, 0.3), (self.own, 0.6), (self.policy, 0.8), (self.undo, 0.5)),
+            *((self.sweep, 0.02), (self.rebuild, 0.6), (self.held, 0.3)),
         ]
         threads = [
             threading.Thread(target=self._repeat, args=(*one, self.dice(f"{place}")), daemon=True)
@@ -117,7 +127,21 @@ class Crowd:
 
     def policy(self, dice: random.Random) -> None:
         with self.engine.begin() as connection:
-            load_policy(connection, dice.choice(POLICIES[:6]), "policy.toml", self.clock())
+            load_policy(connection, dice.choice(POLICIES), "policy.toml", self.clock())
+
+    def sweep(self, dice: random.Random) -> None:
+        sweep.expire_ended(self.engine, self.clock)
+
+    def rebuild(self, dice: random.Random) -> None:
+        rebuild.run(self.engine, START - 86_400, self.clock, self.act("rebuild"))
+
+    def held(self, dice: random.Random) -> None:
+        with self.engine.begin() as connection:
+            lock_acts(connection)
+            if dice.random() < 0.5:
+                release_held(connection, None, None, self.act("held release"))
+            else:
+                drop_held(connection, None, None, self.act("held drop"))
 
     def undo(self, dice: random.Random) -> None:
         false = dice.random() < 0.5
