@@ -1,6 +1,7 @@
 """A template and a listing in, the one string of a TXT record out: printable ASCII, at most 255 octets.
 
-RFC 1035 §3.3.14. Nothing from a log reaches it: the fields are made from numbers, addresses and our own words.
+RFC 1035 §3.3.14. Nothing from a log reaches it: the fields are made from numbers, addresses and our own words. How
+instants, spans and the details of an act are written everywhere else stands here too.
 """
 
 import string
@@ -141,7 +142,7 @@ def format_details(details: Mapping[str, object]) -> str:
 
 
 def _detail(name: str, value: object) -> str:
-    """Write one detail as other commands do: `listings: spam 1, errors 2`, `until 2026-11-30 11:25 UTC`."""
+    """Write one detail as other commands do: `listings: spam 1, errors 2`, `until 2026-11-30 11:25:46 UTC`."""
     if value is True:
         return name
     if isinstance(value, Mapping):
